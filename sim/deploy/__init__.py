@@ -1,0 +1,1 @@
+"""What goes to the board: headers, and proof that the model still computes the same."""

@@ -1,0 +1,213 @@
+"""What a board file may say: one table of fields for each of its sections."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sim.device.board import LINK_KINDS, MEMORY_USES, STORAGE_KINDS
+from sim.units import (
+    ENERGY,
+    FREQUENCY,
+    POWER,
+    RATE,
+    SIZE,
+    TIME,
+    VOLTAGE,
+    Dimension,
+    UnitError,
+    parse,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of value: what it is called, how it is read, and whether it needs a source."""
+
+    name: str
+    read: Callable[[object], object]
+    needs_source: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a section: its YAML name, the attribute it becomes, its kind and meaning.
+
+    `groups` holds the names allowed in a mapping of numbers; None for a plain value.
+    """
+
+    name: str
+    attribute: str
+    kind: Kind
+    doc: str
+    required: bool = True
+    groups: frozenset[str] | None = None
+
+
+def _quantity(dimension: Dimension, positive: bool = False) -> Kind:
+    def read(value: object) -> int:
+        amount = parse(value, dimension)
+        if positive and amount == 0:
+            raise UnitError(value, f"{dimension.name} above 0")
+        return amount
+
+    return Kind(dimension.wanted, read, needs_source=True)
+
+
+def _read_text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise UnitError(value, "a text")
+    return value.strip()
+
+
+def _read_boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UnitError(value, "true or false")
+    return value
+
+
+def _read_count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UnitError(value, "a whole number, 0 or above")
+    return value
+
+
+def _read_number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnitError(value, "a number, 0 or above")
+    if not math.isfinite(value) or value < 0:
+        raise UnitError(value, "a number, 0 or above")
+    return float(value)
+
+
+def _read_share(value: object) -> float:
+    if _read_number(value) > 1:
+        raise UnitError(value, "a number from 0 to 1")
+    return _read_number(value)
+
+
+def _choice(names: frozenset[str]) -> Kind:
+    wanted = f"one of: {', '.join(sorted(names))}"
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in names:
+            raise UnitError(value, wanted)
+        return value
+
+    return Kind(wanted, read, needs_source=False)
+
+
+def _choices(names: frozenset[str]) -> Kind:
+    wanted = f"a list of: {', '.join(sorted(names))}"
+
+    def read(value: object) -> frozenset[str]:
+        if not isinstance(value, list) or not set(value) <= names:
+            raise UnitError(value, wanted)
+        return frozenset(value)
+
+    return Kind(wanted, read, needs_source=False)
+
+
+TEXT = Kind("a text", _read_text, needs_source=False)
+BOOLEAN = Kind("true or false", _read_boolean, needs_source=False)
+COUNT = Kind("a whole number, 0 or above", _read_count, needs_source=True)
+NUMBER = Kind("a number, 0 or above", _read_number, needs_source=True)
+SHARE = Kind("a number from 0 to 1", _read_share, needs_source=True)
+BYTES = _quantity(SIZE)
+SOME_BYTES = _quantity(SIZE, positive=True)
+DURATION = _quantity(TIME)
+SPEED = _quantity(RATE, positive=True)
+CLOCK = _quantity(FREQUENCY, positive=True)
+WATTS = _quantity(POWER)
+JOULES = _quantity(ENERGY)
+VOLTS = _quantity(VOLTAGE, positive=True)
+
+MAC_GROUPS = frozenset({
+    "conv_1x1", "conv", "depthwise", "fully_connected", "transpose_conv", "conv_3d",
+    "batch_matmul", "lstm", "svdf",
+})  # fmt: skip
+OTHER_GROUPS = frozenset({
+    "arithmetic", "activation", "function", "softmax", "pool", "reduce", "resize", "copy",
+    "rearrange", "reshape", "state", "unknown",
+})  # fmt: skip
+GROUPS = MAC_GROUPS | OTHER_GROUPS
+
+NOTE = Field("note", "note", TEXT, "anything that the numbers don't say", required=False)
+
+BUSY = (
+    Field("probability", "probability", SHARE, "share of the requests that wait"),
+    Field("minimum", "minimum_ps", DURATION, "the shortest wait"),
+    Field("typical", "typical_ps", DURATION, "the most likely wait"),
+    Field("maximum", "maximum_ps", DURATION, "the longest wait"),
+)
+
+STORAGE = (
+    Field("kind", "kind", _choice(frozenset(STORAGE_KINDS)), "what it is"),
+    Field("part", "part", TEXT, "the part's name on its datasheet", required=False),
+    NOTE,
+    Field("size", "size_bytes", SOME_BYTES, "bytes that spills may take"),
+    Field("read_setup", "read_setup_ps", DURATION, "time before the first byte of a read"),
+    Field("write_setup", "write_setup_ps", DURATION, "time before the first byte of a write"),
+    Field("read_rate", "read_bytes_per_s", SPEED, "sustained reading"),
+    Field("write_rate", "write_bytes_per_s", SPEED, "sustained writing, without page_program"),
+    Field("granule", "granule_bytes", SOME_BYTES, "transfers are rounded up to it", False),
+    Field("page", "page_bytes", BYTES, "bytes programmed at once", False),
+    Field("page_program", "page_program_ps", DURATION, "time to program one page", False),
+    Field("block", "block_bytes", BYTES, "bytes erased at once", False),
+    Field("block_erase", "block_erase_ps", DURATION, "time to erase one block", False),
+    Field("dma", "dma", BOOLEAN, "false: the core itself copies the bytes"),
+    Field("stalls_core", "stalls_core", BOOLEAN, "no code runs while it programs", False),
+    Field("endurance", "endurance_cycles", COUNT, "erases a block survives", False),
+    Field("read_energy", "read_pj_per_byte", JOULES, "of the storage, for each byte", False),
+    Field("write_energy", "write_pj_per_byte", JOULES, "of the storage, for each byte", False),
+    Field("erase_energy", "erase_pj_per_block", JOULES, "of the storage, each block", False),
+)
+
+MEMORY = (
+    NOTE,
+    Field("size", "size_bytes", SOME_BYTES, "the whole bank"),
+    Field("reserved", "reserved_bytes", BYTES, "what application, stacks and RTOS keep"),
+    Field("section", "section", TEXT, "GCC's section for arrays that lie there", False),
+    Field("holds", "holds", _choices(MEMORY_USES), "what may lie there"),
+    Field("dma", "dma", BOOLEAN, "whether DMA reaches it"),
+)
+
+PROFILE = (
+    Field("title", "title", TEXT, "core, kernel library and compiler settings", False),
+    NOTE,
+    Field("cycles_per_mac", "cycles_per_mac", NUMBER, "by group of op kinds", groups=MAC_GROUPS),
+    Field("cycles_per_output", "cycles_per_output", NUMBER, "by element", groups=GROUPS),
+    Field("cycles_per_input", "cycles_per_input", NUMBER, "by element", groups=GROUPS),
+    Field("cycles_per_byte", "cycles_per_byte", NUMBER, "by byte moved", groups=GROUPS),
+    Field("cycles_per_call", "cycles_per_call", NUMBER, "by op", groups=GROUPS),
+    Field("dispatch_cycles", "dispatch_cycles", COUNT, "the interpreter's work between ops"),
+    Field("calibrated", "calibrated", BOOLEAN, "whether measurements stand behind the numbers"),
+    Field("error_percent", "error_percent", NUMBER, "the largest error seen", False),
+)
+
+CORE = (
+    Field("name", "name", TEXT, "what the vendor calls it"),
+    Field("architecture", "architecture", TEXT, "for the compiler, like cortex-m7"),
+    Field("clock", "clock_hz", CLOCK, "of the core"),
+    Field("active_power", "active_uw", WATTS, "while it computes"),
+    Field("waiting_power", "waiting_uw", WATTS, "while it sleeps until a transfer is done"),
+    Field("unaligned_access", "unaligned_access", BOOLEAN, "false on M0+ and the like", False),
+)
+
+BOARD = (
+    Field("title", "title", TEXT, "the board's full name"),
+    Field("vendor", "vendor", TEXT, "who makes it"),
+    Field("mcu", "mcu", TEXT, "the part number of the microcontroller"),
+    NOTE,
+    Field("bus", "bus_bytes_per_s", SPEED, "what all DMA transfers share"),
+    Field("dma_channels", "dma_channels", COUNT, "transfers that can run at a time"),
+    Field("weights_in", "weights_in", TEXT, "the storage or memory that holds the weights"),
+    Field(
+        "weight_stall", "weight_stall_cycles_per_byte", NUMBER,
+        "cycles that the core waits for each byte of weights",
+    ),
+    Field("supply", "supply_mv", VOLTS, "at which the powers hold"),
+)  # fmt: skip
+
+__all__ = ["BOARD", "BUSY", "CORE", "LINK_KINDS", "MEMORY", "PROFILE", "STORAGE", "Field", "Kind"]

@@ -1,0 +1,1 @@
+"""What happens when: the event-driven model of a board."""

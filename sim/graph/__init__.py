@@ -1,0 +1,1 @@
+"""What runs: tensors, ops, graphs, and the .tflite files they live in."""
