@@ -298,5 +298,3 @@ class _Probe:
 
     def StartVector(self, width: int, _count: int, _alignment: int) -> None:  # noqa: N802
         self.width = width
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,12 @@ ITEM_BYTES: Mapping[str, int] = MappingProxyType(
     }
 )  # fmt: skip
 """Bytes per element in the arena, as TFLM counts them (memory_helpers.cc, TfLiteTypeSizeOf)."""
+
+OFFLINE_PLAN = "OfflineMemoryAllocation"
+"""TFLM's name for the metadata entry with an offset per tensor (see sim.plan.offline)."""
+
+WINDOWS_METADATA = "spillway_windows"
+"""A file's entry for what TFLite has no words for: JSON [[step, window], ...] of the spills."""
 
 PACKED_BITS: Mapping[str, int] = MappingProxyType({"INT4": 4, "UINT4": 4, "INT2": 2})
 """Types whose constants are stored with less than a byte per element."""
@@ -176,6 +182,11 @@ class Graph:
         """The metadata entry of that name, if there is one."""
         return next((data for key, data in self.metadata if key == name), None)
 
+    def without_plan(self) -> Graph:
+        """The graph without its offline plan, so that TFLM would place the tensors by itself."""
+        kept = tuple((name, data) for name, data in self.metadata if name != OFFLINE_PLAN)
+        return replace(self, metadata=kept)
+
     def all_ops(self) -> Iterator[Op]:
         yield from self.ops
         for body in self.bodies:
@@ -209,9 +220,7 @@ def _verify_body(
     for tensor in (*inputs, *outputs):
         check(tensor, f"subgraph {name}: inputs and outputs")
     ready = set(inputs)
-    ready.update(
-        t.id for t in graph.tensors[owned[0] : owned[1]] if t.is_constant or t.is_variable
-    )
+    ready.update(t.id for t in graph.tensors[owned[0] : owned[1]] if t.is_constant or t.is_variable)
     for step, op in enumerate(ops):
         where = f"subgraph {name}: op {step} {op.kind}"
         for tensor in op.reads:

@@ -148,9 +148,7 @@ def buffers(
     times = timeline(graph)
     alive = times.claims if claims else times.lifetimes
     placed = in_arena(graph)
-    tensors = [
-        Buffer(t.id, None, t.nbytes, alive[t.id]) for t in graph.tensors if placed[t.id]
-    ]
+    tensors = [Buffer(t.id, None, t.nbytes, alive[t.id]) for t in graph.tensors if placed[t.id]]
     scratch = [
         Buffer(None, number, nbytes, steps)
         for number, (op, steps) in enumerate(times.ops)

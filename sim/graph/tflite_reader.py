@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 from sim.errors import ModelError
@@ -10,6 +12,7 @@ from sim.graph.graph import (
     ITEM_BYTES,
     NO_OPTIONS,
     PACKED_BITS,
+    WINDOWS_METADATA,
     Body,
     Graph,
     Op,
@@ -79,15 +82,16 @@ class _Reader:
             for subgraph, first, stop in zip(subgraphs, firsts, firsts[1:], strict=False)
         )
         main = bodies[0]
+        metadata = [self._metadata(m) for m in self.model.tables("metadata")]
         signatures = self.model.tables("signature_defs")
         return Graph(
             name=main.name or name,
             tensors=tensors,
-            ops=main.ops,
+            ops=self._with_windows(main.ops, dict(metadata).get(WINDOWS_METADATA)),
             inputs=main.inputs,
             outputs=main.outputs,
             bodies=bodies[1:],
-            metadata=tuple(self._metadata(m) for m in self.model.tables("metadata")),
+            metadata=tuple((n, data) for n, data in metadata if n != WINDOWS_METADATA),
             signatures=tuple(self._signature(s, firsts) for s in signatures),
             description=self.model.text("description"),
         )
@@ -163,6 +167,23 @@ class _Reader:
             intermediates=_ids(table["intermediates"], first),
             mutating_inputs=tuple(bool(b) for b in table["mutating_variable_inputs"] or ()),
         )
+
+    def _with_windows(self, ops: tuple[Op, ...], entry: bytes | None) -> tuple[Op, ...]:
+        if entry is None:
+            return ops
+        try:
+            windows = {int(step): int(window) for step, window in json.loads(entry)}
+        except (ValueError, TypeError):
+            raise self._error(
+                f"metadata {WINDOWS_METADATA}: found {entry[:40]!r}, wanted [[step, window], ...]"
+            ) from None
+        for step, window in windows.items():
+            if not 0 <= step < len(ops) or window < 0:
+                raise self._error(
+                    f"metadata {WINDOWS_METADATA}: found window {window} of step {step}, "
+                    f"wanted one of 0 or more, of a step below {len(ops)}"
+                )
+        return tuple(replace(op, window=windows.get(i, 0)) for i, op in enumerate(ops))
 
     def _metadata(self, table: Table) -> tuple[str, bytes]:
         index = table.integer("buffer")

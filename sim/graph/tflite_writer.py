@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from sim.files import write_whole
 from sim.graph import flatbuffer
-from sim.graph.graph import Body, Graph, Op, Quantization, Table, Tensor
+from sim.graph.graph import WINDOWS_METADATA, Body, Graph, Op, Quantization, Table, Tensor
 
 LAST_BYTE_CODE = 127
 """Builtin codes above this do not fit the schema's old one-byte field (schema.fbs)."""
@@ -38,7 +39,7 @@ class _Writer:
         subgraphs = tuple(self._subgraph(body) for body in (main, *graph.bodies))
         metadata = tuple(
             Table("Metadata", {"name": name, "buffer": self._own_buffer(data)})
-            for name, data in graph.metadata
+            for name, data in (*graph.metadata, *_windows(graph))
         )
         fields: dict[str, Any] = {
             "version": 3,
@@ -127,6 +128,11 @@ class _Writer:
             }
             made.append(Table("SignatureDef", fields))
         return made
+
+
+def _windows(graph: Graph) -> list[tuple[str, bytes]]:
+    windows = [[step, op.window] for step, op in enumerate(graph.ops) if op.window]
+    return [(WINDOWS_METADATA, json.dumps(windows).encode())] if windows else []
 
 
 def _local(ids: tuple[int, ...], first: int) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ def tflm_greedy(held: Sequence[Buffer], fixed: Sequence[int] | None = None) -> t
     wanted = list(fixed) if fixed is not None else [ONLINE] * len(held)
     order = [i for i, offset in enumerate(wanted) if offset != ONLINE]
     online = [i for i, offset in enumerate(wanted) if offset == ONLINE]
-    order += sorted(reversed(online), key=lambda i: -held[i].size)
+    order += sorted(online, key=lambda i: (-held[i].size, -i))
     offsets = [0] * len(held)
     placed: list[tuple[int, int, int]] = []  # (offset, rank of placement, buffer)
     for rank, index in enumerate(order):
@@ -37,9 +37,7 @@ def tflm_greedy(held: Sequence[Buffer], fixed: Sequence[int] | None = None) -> t
     return tuple(offsets)
 
 
-def _first_gap(
-    held: Sequence[Buffer], placed: Sequence[tuple[int, int, int]], index: int
-) -> int:
+def _first_gap(held: Sequence[Buffer], placed: Sequence[tuple[int, int, int]], index: int) -> int:
     size, lifetime = held[index].size, held[index].lifetime
     candidate = 0
     for offset, _, other in placed:

@@ -1,0 +1,182 @@
+"""The few safe edits that policies are made of, gathered on a builder and applied in one pass.
+
+Steps in the arguments are those of the graph that the edit started from; edits add up and don't
+shift one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sim.errors import PolicyError
+from sim.graph.graph import Body, Graph, Op, Signature, Table, Tensor
+
+VAR_HANDLE, ASSIGN, READ = "VAR_HANDLE", "ASSIGN_VARIABLE", "READ_VARIABLE"
+TRANSFER_KINDS = frozenset({VAR_HANDLE, ASSIGN, READ})
+
+
+class Rewrite:
+    """Edits of one graph's main subgraph; `graph()` gives the result, the original is untouched."""
+
+    def __init__(self, graph: Graph) -> None:
+        if graph.bodies:
+            raise PolicyError(
+                f"{graph.name}: has control flow ({len(graph.bodies) + 1} subgraphs), "
+                "which can be planned but not rewritten"
+            )
+        self._graph = graph
+        self._tensors = list(graph.tensors)
+        self._before: dict[int, list[Op]] = {}
+        self._after: dict[int, list[Op]] = {}
+        self._renamed: dict[int, dict[int, int]] = {}
+        self._outputs = list(graph.outputs)
+
+    def tensor_like(self, tensor: int, suffix: str) -> int:
+        """A new activation with the shape, type and quantization of another."""
+        source = self._tensors[tensor]
+        new = replace(source, id=len(self._tensors), name=f"{source.name}{suffix}", data=None)
+        self._tensors.append(new)
+        return new.id
+
+    def spill(
+        self,
+        tensor: int,
+        storage: str,
+        after: int,
+        reads: Sequence[tuple[int, int]],
+        window: int = 0,
+    ) -> None:
+        """Copies a tensor to a slot of a storage after a step, and back before later readers.
+
+        `reads` are pairs (place, reader): a new copy is fetched before step `place` and used by
+        every op from step `reader` on, up to the next pair's reader. `after` is -1 for an input.
+        The spill keeps the tensor's bytes for `window` further steps of the result.
+        """
+        slot = self._tensors[tensor].name
+        handle = self._handle(slot)
+        options = Table("VarHandleOptions", {"container": storage, "shared_name": self._slot(slot)})
+        spill = [
+            Op(VAR_HANDLE, (), (handle,), options),
+            Op(ASSIGN, (handle, tensor), (), Table("AssignVariableOptions"), window=window),
+        ]
+        if after < 0:
+            self._before.setdefault(0, []).extend(spill)
+        else:
+            self._after.setdefault(after, []).extend(spill)
+        ends = [reader for _, reader in reads[1:]] + [len(self._graph.ops)]
+        for number, ((place, reader), end) in enumerate(zip(reads, ends, strict=True)):
+            copy = self.tensor_like(tensor, f"/fetch{number}" if number else "/fetch")
+            fetch = Op(READ, (handle,), (copy,), Table("ReadVariableOptions"))
+            self._before.setdefault(place, []).append(fetch)
+            for step in range(reader, end):
+                self._renamed.setdefault(step, {})[tensor] = copy
+            if end == len(self._graph.ops):
+                self._outputs = [copy if t == tensor else t for t in self._outputs]
+
+    def _handle(self, slot: str) -> int:
+        handle = Tensor(len(self._tensors), f"{slot}/slot", (), "RESOURCE")
+        self._tensors.append(handle)
+        return handle.id
+
+    def _slot(self, name: str) -> str:
+        taken = {
+            op.options.text("shared_name")
+            for op in (*self._graph.ops, *_flat(self._before), *_flat(self._after))
+            if op.kind == VAR_HANDLE
+        }
+        slot, number = name, 1
+        while slot in taken:
+            number += 1
+            slot = f"{name}#{number}"
+        return slot
+
+    def graph(self) -> Graph:
+        """The edited graph, without tensors that nothing uses and without the old plan."""
+        ops: list[Op] = []
+        for step, op in enumerate(self._graph.ops):
+            ops.extend(self._before.get(step, ()))
+            names = self._renamed.get(step)
+            if names and any(t in names for t in op.inputs):
+                op = replace(op, inputs=tuple(names.get(t, t) for t in op.inputs))  # noqa: PLW2901
+            ops.append(op)
+            ops.extend(self._after.get(step, ()))
+        edited = replace(
+            self._graph.without_plan(),
+            tensors=tuple(self._tensors),
+            ops=tuple(ops),
+            outputs=tuple(self._outputs),
+        )
+        made = drop_dead_tensors(_rename_signature_outputs(edited, self._graph.outputs))
+        made.verify()
+        return made
+
+
+def _flat(edits: Mapping[int, list[Op]]) -> list[Op]:
+    return [op for ops in edits.values() for op in ops]
+
+
+def _rename_signature_outputs(graph: Graph, old: tuple[int, ...]) -> Graph:
+    names = dict(zip(old, graph.outputs, strict=True))
+    signatures = tuple(
+        replace(s, outputs=tuple((name, names.get(t, t)) for name, t in s.outputs))
+        if s.subgraph == 0
+        else s
+        for s in graph.signatures
+    )
+    return replace(graph, signatures=signatures)
+
+
+def drop_dead_tensors(graph: Graph) -> Graph:
+    """The graph without tensors that no op, input or output uses; TFLM would place them all."""
+    used = {t for op in graph.all_ops() for t in (*op.reads, *op.outputs, *op.intermediates)}
+    used.update(graph.inputs, graph.outputs)
+    for owner in graph.bodies:
+        used.update(owner.inputs, owner.outputs)
+    for entry in graph.signatures:
+        used.update(t for _, t in (*entry.inputs, *entry.outputs))
+    kept = [t for t in graph.tensors if t.id in used]
+    if len(kept) == len(graph.tensors):
+        return graph
+    new = {tensor.id: index for index, tensor in enumerate(kept)}
+    new[-1] = -1
+
+    def ids(old: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(new[t] for t in old if t in new)
+
+    def renumber(op: Op) -> Op:
+        return replace(
+            op,
+            inputs=ids(op.inputs),
+            outputs=ids(op.outputs),
+            intermediates=ids(op.intermediates),
+        )
+
+    def body(old: Body) -> Body:
+        owned = [new[t.id] for t in kept if old.first_tensor <= t.id < old.stop_tensor]
+        first = owned[0] if owned else 0
+        return Body(
+            old.name,
+            tuple(renumber(op) for op in old.ops),
+            ids(old.inputs),
+            ids(old.outputs),
+            first,
+            first + len(owned),
+        )
+
+    def signature(old: Signature) -> Signature:
+        return replace(
+            old,
+            inputs=tuple((name, new[t]) for name, t in old.inputs),
+            outputs=tuple((name, new[t]) for name, t in old.outputs),
+        )
+
+    return replace(
+        graph.without_plan(),
+        tensors=tuple(replace(t, id=new[t.id]) for t in kept),
+        ops=tuple(renumber(op) for op in graph.ops),
+        inputs=ids(graph.inputs),
+        outputs=ids(graph.outputs),
+        bodies=tuple(body(b) for b in graph.bodies),
+        signatures=tuple(signature(s) for s in graph.signatures),
+    )

@@ -1,0 +1,180 @@
+"""The Policy protocol, the goal it works for, and how a policy is found by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from sim.device.board import Board
+from sim.errors import PolicyError
+from sim.graph.graph import Graph
+
+ENTRY_POINTS = "sim.policies"
+MINIMIZE = ("latency", "energy", "arena", "activations")
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is wanted: a required arena of at most `sram_bytes`, and least of `minimize`."""
+
+    sram_bytes: int
+    minimize: str = "latency"
+    kernels: str = "reference"
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A frozen dataclass whose fields are its parameters; `apply` never changes its input.
+
+    `packs` says whether the result is placed by the packer and its plan embedded; without it
+    TFLM places the tensors by itself.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    packs: ClassVar[bool]
+
+    def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
+        """The rewritten graph. Raises CannotFitError naming the tensor and memory in the way."""
+        ...
+
+    def candidates(self, graph: Graph, board: Board, goal: Goal) -> Iterator[Policy]:
+        """The settings worth trying for this goal, this one among them when it is complete."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One or more policies in a row, as written: "spill", "spill(storage=sdram)+plan"."""
+
+    policies: tuple[Policy, ...]
+    explicit: tuple[bool, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        return "+".join(p.name for p in self.policies)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters by name; of a composition, by "policy.name"."""
+        if len(self.policies) == 1:
+            return parameters(self.policies[0])
+        return {
+            f"{p.name}.{key}": value for p in self.policies for key, value in parameters(p).items()
+        }
+
+    @property
+    def packs(self) -> bool:
+        return any(p.packs for p in self.policies)
+
+    def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
+        for policy in self.policies:
+            graph = policy.apply(graph, board, goal)
+        return graph
+
+
+def parameters(policy: Policy) -> dict[str, Any]:
+    """The policy's fields and their values."""
+    if not dataclasses.is_dataclass(policy):
+        return {}
+    return {f.name: getattr(policy, f.name) for f in dataclasses.fields(policy)}
+
+
+@cache
+def policy_classes() -> Mapping[str, type[Policy]]:
+    """The registered policies by name, built-in and outsiders', in the order of registration."""
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry.load() for entry in entry_points(group=ENTRY_POINTS)}
+
+
+def policy_names() -> tuple[str, ...]:
+    """The names of the registered policies, without importing them."""
+    from importlib.metadata import entry_points
+
+    return tuple(dict.fromkeys(entry.name for entry in entry_points(group=ENTRY_POINTS)))
+
+
+def policy_class(name: str) -> type[Policy]:
+    """The class registered under the name, or at "module:Class".
+
+    Raises PolicyError if there is none.
+    """
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            found: type[Policy] = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PolicyError(f"policy {name!r}: can't be loaded: {error}") from None
+        return found
+    classes = policy_classes()
+    if name not in classes:
+        raise PolicyError(f"policy: found {name!r}, wanted one of {', '.join(classes)}")
+    return classes[name]
+
+
+def make_policy(name: str, params: Mapping[str, Any]) -> Policy:
+    """The policy with these parameters.
+
+    Raises PolicyError on an unknown parameter or a value of the wrong type.
+    """
+    cls = policy_class(name)
+    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in params:
+        if key not in known:
+            wanted = ", ".join(known) or "none: it has no parameters"
+            raise PolicyError(f"policy {name}: parameter: found {key!r}, wanted {wanted}")
+    try:
+        return cls(**params)
+    except (TypeError, ValueError) as error:
+        raise PolicyError(f"policy {name}: {error}") from None
+
+
+def parse_choice(text: str) -> Choice:
+    """A choice as written on the command line: "spill(storage=sdram, window=4)+plan".
+
+    Raises PolicyError if it can't be read.
+    """
+    policies, explicit = [], []
+    for part in _split(text, "+"):
+        name, bracket, rest = part.strip().partition("(")
+        if bracket and not rest.endswith(")"):
+            raise PolicyError(f"policy {text!r}: found no closing bracket after {name!r}")
+        params: dict[str, Any] = {}
+        for item in _split(rest.removesuffix(")"), ",") if bracket else []:
+            if not item.strip():
+                continue
+            key, equals, value = item.partition("=")
+            if not equals:
+                raise PolicyError(f"policy {text!r}: found {item.strip()!r}, wanted name=value")
+            params[key.strip()] = parse_value(value.strip())
+        policies.append(make_policy(name.strip(), params))
+        explicit.append(bool(params))
+    return Choice(tuple(policies), tuple(explicit))
+
+
+def parse_value(text: str) -> Any:
+    """A parameter's value: an integer, true or false, none, a [list], or the text itself."""
+    words = {"true": True, "false": False, "none": None, "auto": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    if text.startswith("[") and text.endswith("]"):
+        return tuple(parse_value(item.strip()) for item in _split(text[1:-1], ",") if item.strip())
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _split(text: str, separator: str) -> list[str]:
+    parts, depth, start = [], 0, 0
+    for index, char in enumerate(text):
+        depth += (char in "([") - (char in ")]")
+        if char == separator and depth == 0:
+            parts.append(text[start:index])
+            start = index + 1
+    return [*parts, text[start:]]

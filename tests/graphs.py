@@ -1,0 +1,260 @@
+"""Builds small int8 graphs for tests: layers with random weights and sane quantization."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from sim.graph.graph import Graph, Op, Quantization, Table, Tensor
+
+SAME, VALID = 0, 1
+NONE, RELU, RELU6 = 0, 1, 3
+
+
+class Net:
+    """A graph under construction; each layer returns the id of its output tensor."""
+
+    def __init__(self, seed: int = 0, name: str = "net") -> None:
+        self.random = np.random.default_rng(seed)
+        self.name = name
+        self.tensors: list[Tensor] = []
+        self.ops: list[Op] = []
+        self.inputs: list[int] = []
+
+    def tensor(
+        self,
+        shape: tuple[int, ...],
+        dtype: str = "INT8",
+        *,
+        scale: float = 0.05,
+        zero: int = 0,
+        name: str = "",
+        data: bytes | None = None,
+        quantization: Quantization | None = None,
+    ) -> int:
+        new = len(self.tensors)
+        if quantization is None and dtype in ("INT8", "INT16"):
+            quantization = Quantization((float(np.float32(scale)),), (zero,))
+        label = name or f"t{new}"
+        self.tensors.append(Tensor(new, label, shape, dtype, quantization, data))
+        return new
+
+    def input(self, *shape: int, scale: float = 0.05, zero: int = 0) -> int:
+        made = self.tensor(shape, scale=scale, zero=zero, name=f"input{len(self.inputs)}")
+        self.inputs.append(made)
+        return made
+
+    def ints(self, *values: int) -> int:
+        """A constant int32 vector."""
+        data = np.array(values, "<i4").tobytes()
+        return self.tensor((len(values),), "INT32", data=data, name="const")
+
+    def op(
+        self,
+        kind: str,
+        inputs: list[int],
+        outputs: list[int],
+        options: Table | None = None,
+        version: int = 1,
+    ) -> None:
+        self.ops.append(Op(kind, tuple(inputs), tuple(outputs), options or Table(), version))
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        return self.tensors[tensor].shape
+
+    def scale(self, tensor: int) -> float:
+        quantization = self.tensors[tensor].quantization
+        assert quantization is not None
+        return quantization.scale[0]
+
+    def zero(self, tensor: int) -> int:
+        quantization = self.tensors[tensor].quantization
+        assert quantization is not None
+        return quantization.zero_point[0]
+
+    def _weights(self, shape: tuple[int, ...], axis: int, fan_in: int, x: int) -> tuple[int, int]:
+        channels = shape[axis]
+        scales = tuple(float(np.float32(s)) for s in self.random.uniform(0.005, 0.02, channels))
+        values = self.random.integers(-127, 128, shape, dtype=np.int8)
+        weights = self.tensor(
+            shape,
+            name="weights",
+            data=values.tobytes(),
+            quantization=Quantization(scales, (0,) * channels, axis),
+        )
+        bias_scales = tuple(float(np.float32(s * self.scale(x))) for s in scales)
+        bias_values = self.random.integers(-2000, 2000, channels).astype("<i4")
+        bias = self.tensor(
+            (channels,),
+            "INT32",
+            name="bias",
+            data=bias_values.tobytes(),
+            quantization=Quantization(bias_scales, (0,) * channels, 0),
+        )
+        return weights, bias
+
+    def _out_scale(self, x: int, fan_in: int) -> float:
+        return self.scale(x) * 0.0125 * 73 * sqrt(fan_in) / 2
+
+    def conv(
+        self,
+        x: int,
+        channels: int,
+        kernel: int | tuple[int, int] = 3,
+        stride: int = 1,
+        padding: int = SAME,
+        dilation: int = 1,
+        activation: int = RELU,
+    ) -> int:
+        kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
+        n, h, w, c = self.shape(x)
+        weights, bias = self._weights((channels, kh, kw, c), 0, kh * kw * c, x)
+        oh, ow = _out(h, kh, stride, padding, dilation), _out(w, kw, stride, padding, dilation)
+        out = self.tensor((n, oh, ow, channels), scale=self._out_scale(x, kh * kw * c), zero=-3)
+        fields = {
+            "padding": padding, "stride_w": stride, "stride_h": stride,
+            "dilation_w_factor": dilation, "dilation_h_factor": dilation,
+            "fused_activation_function": activation,
+        }  # fmt: skip
+        self.op("CONV_2D", [x, weights, bias], [out], Table("Conv2DOptions", fields), 3)
+        return out
+
+    def depthwise(
+        self,
+        x: int,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: int = SAME,
+        multiplier: int = 1,
+        dilation: int = 1,
+        activation: int = RELU,
+    ) -> int:
+        n, h, w, c = self.shape(x)
+        channels = c * multiplier
+        weights, bias = self._weights((1, kernel, kernel, channels), 3, kernel * kernel, x)
+        oh = _out(h, kernel, stride, padding, dilation)
+        ow = _out(w, kernel, stride, padding, dilation)
+        out = self.tensor((n, oh, ow, channels), scale=self._out_scale(x, kernel**2), zero=-3)
+        fields = {
+            "padding": padding, "stride_w": stride, "stride_h": stride,
+            "depth_multiplier": multiplier, "fused_activation_function": activation,
+            "dilation_w_factor": dilation, "dilation_h_factor": dilation,
+        }  # fmt: skip
+        options = Table("DepthwiseConv2DOptions", fields)
+        self.op("DEPTHWISE_CONV_2D", [x, weights, bias], [out], options, 3)
+        return out
+
+    def transpose_conv(self, x: int, channels: int, kernel: int = 2, stride: int = 2) -> int:
+        n, h, w, c = self.shape(x)
+        weights, bias = self._weights((channels, kernel, kernel, c), 0, c, x)
+        shape = (n, h * stride, w * stride, channels)
+        out_shape = self.ints(*shape)
+        out = self.tensor(shape, scale=self._out_scale(x, c), zero=-3)
+        fields = {"padding": SAME, "stride_w": stride, "stride_h": stride}
+        options = Table("TransposeConvOptions", fields)
+        self.op("TRANSPOSE_CONV", [out_shape, weights, x, bias], [out], options, 3)
+        return out
+
+    def pool(
+        self, x: int, kind: str = "MAX", kernel: int = 2, stride: int = 2, padding: int = VALID
+    ) -> int:
+        n, h, w, c = self.shape(x)
+        oh, ow = _out(h, kernel, stride, padding, 1), _out(w, kernel, stride, padding, 1)
+        out = self.tensor((n, oh, ow, c), scale=self.scale(x), zero=self.zero(x))
+        fields = {
+            "padding": padding, "stride_w": stride, "stride_h": stride,
+            "filter_width": kernel, "filter_height": kernel,
+        }  # fmt: skip
+        self.op(f"{kind}_POOL_2D", [x], [out], Table("Pool2DOptions", fields), 2)
+        return out
+
+    def concat(self, xs: list[int], axis: int = 3) -> int:
+        shape = list(self.shape(xs[0]))
+        shape[axis] = sum(self.shape(x)[axis] for x in xs)
+        scale, zero = self.scale(xs[0]), self.zero(xs[0])
+        same = [
+            x
+            if self.scale(x) == scale and self.zero(x) == zero
+            else self.requantize(x, scale, zero)
+            for x in xs
+        ]  # noqa: E501
+        out = self.tensor(tuple(shape), scale=scale, zero=zero)
+        self.op("CONCATENATION", same, [out], Table("ConcatenationOptions", {"axis": axis}), 2)
+        return out
+
+    def requantize(self, x: int, scale: float, zero: int) -> int:
+        out = self.tensor(self.shape(x), scale=scale, zero=zero)
+        self.op("QUANTIZE", [x], [out], Table("QuantizeOptions"), 2)
+        return out
+
+    def add(self, a: int, b: int, activation: int = NONE) -> int:
+        out = self.tensor(self.shape(a), scale=self.scale(a) * 1.5, zero=2)
+        fields = {"fused_activation_function": activation, "pot_scale_int16": True}
+        self.op("ADD", [a, b], [out], Table("AddOptions", fields), 2)
+        return out
+
+    def dense(self, x: int, units: int) -> int:
+        features = int(np.prod(self.shape(x)))
+        flat = self.reshape(x, (1, features))
+        scale = float(np.float32(0.01))
+        values = self.random.integers(-127, 128, (units, features), dtype=np.int8)
+        weights = self.tensor((units, features), data=values.tobytes(), scale=scale, name="w")
+        bias = self.tensor(
+            (units,),
+            "INT32",
+            data=self.random.integers(-2000, 2000, units).astype("<i4").tobytes(),
+            quantization=Quantization((float(np.float32(scale * self.scale(x))),), (0,)),
+        )
+        out = self.tensor((1, units), scale=self._out_scale(x, features))
+        options = Table("FullyConnectedOptions", {})
+        self.op("FULLY_CONNECTED", [flat, weights, bias], [out], options, 4)
+        return out
+
+    def reshape(self, x: int, shape: tuple[int, ...]) -> int:
+        out = self.tensor(shape, scale=self.scale(x), zero=self.zero(x))
+        options = Table("ReshapeOptions", {"new_shape": shape})
+        self.op("RESHAPE", [x, self.ints(*shape)], [out], options)
+        return out
+
+    def softmax(self, x: int) -> int:
+        out = self.tensor(self.shape(x), scale=1 / 256, zero=-128)
+        self.op("SOFTMAX", [x], [out], Table("SoftmaxOptions", {"beta": 1.0}), 2)
+        return out
+
+    def graph(self, *outputs: int) -> Graph:
+        made = Graph(self.name, tuple(self.tensors), tuple(self.ops), tuple(self.inputs), outputs)
+        made.verify()
+        return made
+
+
+def _out(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    if padding == SAME:
+        return -(-size // stride)
+    return -(-(size - (kernel - 1) * dilation) // stride)
+
+
+def unet(
+    height: int = 80,
+    width: int = 120,
+    channels: tuple[int, ...] = (8, 16, 32, 64),
+    classes: int = 5,
+    convs: int = 1,
+) -> Graph:
+    """A plain U-Net with 2x2 transposed convolutions; its skips live from end to end."""
+    net = Net(name="unet")
+    x = net.input(1, height, width, 3)
+    skips = []
+    for depth in channels[:-1]:
+        for _ in range(convs):
+            x = net.conv(x, depth)
+        skips.append(x)
+        x = net.pool(x)
+    for _ in range(convs):
+        x = net.conv(x, channels[-1])
+    for depth, skip in zip(reversed(channels[:-1]), reversed(skips), strict=True):
+        up = net.transpose_conv(x, depth)
+        x = net.concat([up, skip])
+        for _ in range(convs):
+            x = net.conv(x, depth)
+    return net.graph(net.conv(x, classes, kernel=1, activation=NONE))
