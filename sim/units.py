@@ -23,20 +23,26 @@ class UnitError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """What a quantity measures: the unit it is stored in and the size of each unit in that one."""
+    """What a quantity measures: the unit it is stored in and the size of each unit in that one.
+
+    `rounds`: a fraction of the base unit is dropped instead of refused.
+    """
 
     name: str
     base: str
     units: Mapping[str, Fraction]
+    rounds: bool = False
 
     @property
     def wanted(self) -> str:
         return f"{self.name} with a unit ({', '.join(self.units)})"
 
 
-def _dimension(name: str, base: str, units: Mapping[str, int | Fraction]) -> Dimension:
+def _dimension(
+    name: str, base: str, units: Mapping[str, int | Fraction], rounds: bool = False
+) -> Dimension:
     exact = {unit: Fraction(scale) for unit, scale in units.items()}
-    return Dimension(name, base, MappingProxyType(exact))
+    return Dimension(name, base, MappingProxyType(exact), rounds)
 
 
 SIZE = _dimension(
@@ -57,6 +63,7 @@ RATE = _dimension(
         "B/s": 1, "KB/s": 10**3, "MB/s": 10**6, "KiB/s": 2**10, "MiB/s": 2**20,
         "bit/s": Fraction(1, 8), "kbit/s": 125, "Mbit/s": 125_000,
     },
+    rounds=True,
 )  # fmt: skip
 POWER = _dimension("a power", "uW", {"uW": 1, "mW": 10**3, "W": 10**6})
 ENERGY = _dimension("an energy", "pJ", {"pJ": 1, "nJ": 10**3, "uJ": 10**6, "mJ": 10**9})
@@ -67,7 +74,7 @@ def parse(value: object, dimension: Dimension) -> int:
     """Reads "64 KiB" or "12.5ms" as a whole number of the dimension's base unit.
 
     Raises UnitError if it is no text, has no unit or another dimension's, is negative, or is not
-    a whole number of base units.
+    a whole number of base units; a rate is rounded down to whole bytes a second.
     """
     match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or match[2] not in dimension.units:
@@ -75,9 +82,9 @@ def parse(value: object, dimension: Dimension) -> int:
     amount = Fraction(match[1]) * dimension.units[match[2]]
     if amount < 0:
         raise UnitError(value, f"{dimension.name} that is not negative")
-    if amount.denominator != 1:
+    if amount.denominator != 1 and not dimension.rounds:
         raise UnitError(value, f"{dimension.name} that is a whole number of {dimension.base}")
-    return amount.numerator
+    return int(amount)
 
 
 def parse_size(text: object) -> int:

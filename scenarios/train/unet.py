@@ -73,10 +73,10 @@ def to_float(images: NDArray[np.uint8]) -> tf.Tensor:
 
 
 def _two_convolutions(x: tf.Tensor, channels: int, name: str) -> tf.Tensor:
-    for index in "ab":
-        x = layers.Conv2D(channels, 3, padding="same", use_bias=False, name=name + index)(x)
-        x = layers.BatchNormalization(momentum=0.95, name=f"{name}{index}_norm")(x)
-        x = layers.ReLU(name=f"{name}{index}_relu")(x)
+    for part in (f"{name}a", f"{name}b"):
+        x = layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"{part}_conv")(x)
+        x = layers.BatchNormalization(momentum=0.95, name=f"{part}_norm")(x)
+        x = layers.ReLU(name=part)(x)
     return x
 
 

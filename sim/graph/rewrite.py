@@ -30,6 +30,7 @@ class Rewrite:
         self._before: dict[int, list[Op]] = {}
         self._after: dict[int, list[Op]] = {}
         self._renamed: dict[int, dict[int, int]] = {}
+        self._hold_until: dict[int, int] = {}
         self._outputs = list(graph.outputs)
 
     def tensor_like(self, tensor: int, suffix: str) -> int:
@@ -45,21 +46,22 @@ class Rewrite:
         storage: str,
         after: int,
         reads: Sequence[tuple[int, int]],
-        window: int = 0,
+        hold_until: int = -1,
     ) -> None:
         """Copies a tensor to a slot of a storage after a step, and back before later readers.
 
         `reads` are pairs (place, reader): a new copy is fetched before step `place` and used by
         every op from step `reader` on, up to the next pair's reader. `after` is -1 for an input.
-        The spill keeps the tensor's bytes for `window` further steps of the result.
+        The transfer may take until step `hold_until` has run: so long the bytes stay claimed.
         """
         slot = self._tensors[tensor].name
         handle = self._handle(slot)
         options = Table("VarHandleOptions", {"container": storage, "shared_name": self._slot(slot)})
         spill = [
             Op(VAR_HANDLE, (), (handle,), options),
-            Op(ASSIGN, (handle, tensor), (), Table("AssignVariableOptions"), window=window),
+            Op(ASSIGN, (handle, tensor), (), Table("AssignVariableOptions")),
         ]
+        self._hold_until[handle] = hold_until
         if after < 0:
             self._before.setdefault(0, []).extend(spill)
         else:
@@ -94,13 +96,19 @@ class Rewrite:
     def graph(self) -> Graph:
         """The edited graph, without tensors that nothing uses and without the old plan."""
         ops: list[Op] = []
+        place_of = {-1: -1}
         for step, op in enumerate(self._graph.ops):
             ops.extend(self._before.get(step, ()))
+            place_of[step] = len(ops)
             names = self._renamed.get(step)
             if names and any(t in names for t in op.inputs):
                 op = replace(op, inputs=tuple(names.get(t, t) for t in op.inputs))  # noqa: PLW2901
             ops.append(op)
             ops.extend(self._after.get(step, ()))
+        for place, op in enumerate(ops):
+            held = self._hold_until.get(op.inputs[0], -1) if op.kind == ASSIGN else -1
+            if place_of[held] > place:
+                ops[place] = replace(op, window=place_of[held] - place)
         edited = replace(
             self._graph.without_plan(),
             tensors=tuple(self._tensors),

@@ -1,0 +1,144 @@
+"""The core: runs the ops in order, starts transfers, and waits at the fences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import simpy
+
+from sim.device.board import Board
+from sim.device.cost import op_cycles
+from sim.engine.bus import Bus
+from sim.engine.storage import Job, Process, StorageActor
+from sim.engine.transfers import Schedule
+from sim.graph.graph import Graph, Op
+from sim.trace import (
+    COMPUTE,
+    COPY,
+    CORE,
+    FETCH,
+    FETCH_NOT_DONE,
+    STALL,
+    STORAGE_BUSY,
+    WINDOW_NOT_DRAINED,
+    Span,
+)
+from sim.units import cycles_to_ps
+
+
+class Core:
+    """One inference after another; the time of every op is known, what it waits for is not."""
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        graph: Graph,
+        board: Board,
+        plan: Schedule,
+        bus: Bus,
+        storages: Mapping[str, StorageActor],
+        log: Callable[[Span], None],
+    ) -> None:
+        self.env, self.graph, self.plan, self.bus = env, graph, plan, bus
+        self.storages, self.log = storages, log
+        self.work_ps = [
+            cycles_to_ps(op_cycles(graph, op, board), board.core.clock_hz) for op in graph.ops
+        ]
+        self.op_bytes = [_bytes_touched(graph, op) for op in graph.ops]
+
+    def infer(self, frame: int) -> Process:
+        """Runs every op of the graph once."""
+        jobs: dict[int, Job] = {}
+        for step, op in enumerate(self.graph.ops):
+            yield from self._wait(step, frame, [jobs[s] for s in self.plan.fences[step]])
+            yield from self._compute(step, op.kind, frame)
+            transfer = self.plan.transfers.get(step)
+            if transfer is not None:
+                earlier = [jobs[s] for s in transfer.after]
+                job = Job(transfer, frame, self.env.event(), earlier)
+                jobs[step] = job
+                self.storages[transfer.storage].start(job)
+                if not self.storages[transfer.storage].storage.dma:
+                    yield from self._copy(step, frame, job)
+
+    def _wait(self, step: int, frame: int, jobs: Sequence[Job]) -> Process:
+        for job in jobs:
+            if job.done.processed:
+                continue
+            start_ps = self.env.now
+            yield job.done
+            self._log_wait(step, frame, job, start_ps, self.env.now)
+
+    def _log_wait(self, step: int, frame: int, job: Job, start_ps: int, stop_ps: int) -> None:
+        """A wait, cut where the storage itself was held up."""
+        fetch = job.transfer.kind == FETCH
+        cause = FETCH_NOT_DONE if fetch else WINDOW_NOT_DRAINED
+        at = start_ps
+        for spike_start, spike_stop in job.spikes:
+            first, last = max(at, spike_start), min(stop_ps, spike_stop)
+            if first >= last:
+                continue
+            self._log(at, first, STALL, job.transfer.tensor, frame, step, cause)
+            self._log(first, last, STALL, job.transfer.tensor, frame, step, STORAGE_BUSY)
+            at = last
+        self._log(at, stop_ps, STALL, job.transfer.tensor, frame, step, cause)
+
+    def _compute(self, step: int, kind: str, frame: int) -> Process:
+        start_ps, work_ps = self.env.now, self.work_ps[step]
+        if not self.bus.outstanding:
+            yield self.env.timeout(work_ps)
+            self._log(start_ps, self.env.now, COMPUTE, kind, frame, step)
+            return
+        left_ps, slowed = work_ps, {}
+        while left_ps > 0:
+            share = self.bus.core_share(self.op_bytes[step], work_ps)
+            cause, changed, began = self.bus.cause, self.bus.changed, self.env.now
+            if share == 0:
+                yield changed
+                done_ps = 0
+            else:
+                need_ps = -(-left_ps * share.denominator // share.numerator)
+                if need_ps:
+                    yield self.env.timeout(need_ps) | changed
+                passed_ps = self.env.now - began
+                done_ps = left_ps if passed_ps >= need_ps else int(passed_ps * share)
+            left_ps -= done_ps
+            lost_ps = self.env.now - began - done_ps
+            if lost_ps:
+                slowed[cause] = slowed.get(cause, 0) + lost_ps
+        self._log(start_ps, start_ps + work_ps, COMPUTE, kind, frame, step)
+        at = start_ps + work_ps
+        for cause, lost_ps in slowed.items():
+            self._log(at, at + lost_ps, STALL, kind, frame, step, cause)
+            at += lost_ps
+
+    def _copy(self, step: int, frame: int, job: Job) -> Process:
+        """The core itself moves the bytes: it waits for the storage's turn, then it is busy."""
+        start_ps = self.env.now
+        if not job.done.processed:
+            yield job.done
+        began_ps = max(start_ps, job.started_ps)
+        if began_ps > start_ps:
+            self._log(
+                start_ps, began_ps, STALL, job.transfer.tensor, frame, step, STORAGE_BUSY
+            )
+        self._log(began_ps, self.env.now, COPY, job.transfer.tensor, frame, step)
+
+    def _log(
+        self,
+        start_ps: int,
+        stop_ps: int,
+        kind: str,
+        subject: str,
+        frame: int,
+        step: int,
+        cause: str = "",
+    ) -> None:
+        if stop_ps > start_ps:
+            self.log(Span(start_ps, stop_ps, CORE, kind, subject, frame, step, 0, cause))
+
+
+def _bytes_touched(graph: Graph, op: Op) -> int:
+    """Activation bytes that an op reads and writes, each once."""
+    tensors = (graph.tensors[t] for t in (*op.reads, *op.outputs))
+    return sum(t.nbytes for t in tensors if not t.is_constant)

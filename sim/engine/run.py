@@ -1,0 +1,42 @@
+"""Plays a program on a board: SimPy's events in, a trace of spans out."""
+
+from __future__ import annotations
+
+import simpy
+
+from sim.device.board import Board
+from sim.engine.bus import Bus
+from sim.engine.core import Core
+from sim.engine.storage import Process, StorageActor
+from sim.engine.transfers import schedule
+from sim.program import Program
+from sim.trace import CORE, Span, Trace
+
+
+def simulate(program: Program, board: Board, *, frames: int = 1, seed: int = 0) -> Trace:
+    """Runs `frames` inferences back to back.
+
+    Raises PolicyError if the program uses a storage that the board lacks. The same program, board,
+    frames and seed give the same trace.
+    """
+    env = simpy.Environment(initial_time=0)
+    plan = schedule(program)
+    used = dict.fromkeys(t.storage for t in plan.transfers.values())
+    spans: list[Span] = []
+    bus = Bus(env, board.bus_bytes_per_s)
+    dma = simpy.Resource(env, capacity=board.dma_channels)
+    storages = {
+        name: StorageActor(env, board.storage(name), bus, dma, seed, spans.append) for name in used
+    }
+    core = Core(env, program.graph, board, plan, bus, storages, spans.append)
+    times: list[tuple[int, int]] = []
+
+    def play() -> Process:
+        for frame in range(frames):
+            start_ps = env.now
+            yield from core.infer(frame)
+            times.append((start_ps, env.now))
+
+    env.process(play())
+    env.run()
+    return Trace(tuple(spans), tuple(times), (CORE, *used))

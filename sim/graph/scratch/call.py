@@ -1,0 +1,71 @@
+"""An op with its tensors at hand, as a kernel's Prepare sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sim.errors import ModelError
+from sim.graph.graph import Graph, Op, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An op of a graph, on a target whose pointers have `bits` bits."""
+
+    graph: Graph
+    op: Op
+    bits: int = 32
+
+    @property
+    def name(self) -> str:
+        """The op's kind, or a custom op's own name."""
+        return self.op.custom_code or "" if self.op.kind == "CUSTOM" else self.op.kind
+
+    @property
+    def pointer_bytes(self) -> int:
+        return self.bits // 8
+
+    def optional(self, index: int) -> Tensor | None:
+        """Input `index`; None when it is left out."""
+        if index >= len(self.op.inputs) or self.op.inputs[index] < 0:
+            return None
+        return self.graph.tensors[self.op.inputs[index]]
+
+    def input(self, index: int) -> Tensor:
+        """Input `index`. Raises ModelError if it is left out."""
+        tensor = self.optional(index)
+        if tensor is None:
+            raise self._error(f"found {len(self.op.inputs)} inputs, wanted input {index}")
+        return tensor
+
+    def output(self, index: int = 0) -> Tensor:
+        """Output `index`. Raises ModelError if there is none."""
+        if index >= len(self.op.outputs):
+            raise self._error(f"found {len(self.op.outputs)} outputs, wanted output {index}")
+        return self.graph.tensors[self.op.outputs[index]]
+
+    def shape(self, tensor: Tensor, rank: int) -> tuple[int, ...]:
+        """The tensor's shape. Raises ModelError if it has fewer than `rank` dimensions."""
+        if len(tensor.shape) < rank:
+            raise self._error(f"tensor {tensor.name}: found {tensor.shape}, wanted rank {rank}")
+        return tensor.shape
+
+    def custom(self) -> dict[str, Any]:
+        """A custom op's options when they are a flexbuffer map, else nothing."""
+        if not self.op.custom_options:
+            return {}
+        from flatbuffers import flexbuffers
+
+        try:
+            options = flexbuffers.Loads(bytes(self.op.custom_options))
+        except (ValueError, IndexError, KeyError, TypeError, AssertionError, UnicodeError):
+            return {}
+        return options if isinstance(options, dict) else {}
+
+    def _error(self, message: str) -> ModelError:
+        return ModelError(f"{self.graph.name}: op {self.name}: {message}")
+
+
+Rule = Callable[[Call], tuple[int, ...]]
