@@ -18,8 +18,12 @@ from sim.errors import CannotFitError
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import buffers, live_bytes
 from sim.graph.rewrite import Rewrite
+from sim.plan.runtime_overhead import runtime_overhead
 from sim.policy import Goal, Policy
 from sim.units import cycles_to_ps
+
+BYTES_PER_SPILL = 512
+"""What three more ops and their tensors cost TFLM, generously (see sim.plan.runtime_overhead)."""
 
 STORAGES_TRIED = 3
 TARGETS_TRIED = 4
@@ -106,16 +110,15 @@ class _Chooser:
         if self.goal.minimize in ("arena", "activations"):
             return [floor]
         levels = {n for n in self.live.values() if floor < n < top}
-        levels.update(
-            max(floor, top - cold.size) for cold in self.cold if top - cold.size > floor
-        )
+        levels.update(max(floor, top - cold.size) for cold in self.cold if top - cold.size > floor)
         fitting = sorted((n for n in levels if n <= self.goal.sram_bytes), reverse=True)
         chosen = [top] if top <= self.goal.sram_bytes else []
         return [*chosen, *fitting[: TARGETS_TRIED - 1], floor]
 
     def victims(self, target: int) -> list[Cold]:
         """The cold ranges to take out so that no step holds more than the target."""
-        live, chosen = dict(self.live), []
+        live = dict(self.live)
+        chosen: list[Cold] = []
         rest = list(self.cold)
         while rest and max(live.values()) > target:
             worst = max(live, key=lambda s: (live[s], -s))
@@ -140,9 +143,7 @@ class _Chooser:
             _add(live, cold, -cold.size)
         return max(live.values())
 
-    def _worth(
-        self, cold: Cold, live: Mapping[int, int], target: int, chosen: list[Cold]
-    ) -> float:
+    def _worth(self, cold: Cold, live: Mapping[int, int], target: int, chosen: list[Cold]) -> float:
         """Bytes over the target that it takes away, summed over steps, per time it costs."""
         saved = sum(min(cold.size, max(0, live[s] - target)) for s in cold.steps())
         nbytes = self.graph.tensors[cold.tensor].nbytes
@@ -157,9 +158,7 @@ class _Chooser:
         live = dict(self.live)
         for cold in victims:
             _add(live, cold, -cold.size)
-        ceiling = max(live.values())
-        if self.goal.minimize not in ("arena", "activations"):
-            ceiling = max(ceiling, self.policy.target or 0)
+        ceiling = self._ceiling(max(live.values()), len(victims))
         times = [
             cycles_to_ps(op_cycles(self.graph, op, self.board), self.board.core.clock_hz)
             for op in self.graph.ops
@@ -180,6 +179,14 @@ class _Chooser:
             after = gaps[0].made
             edit.spill(tensor, storage.name, after, reads, gaps[0].gap.start - 1 + held)
         return edit.graph()
+
+    def _ceiling(self, reached: int, victims: int) -> int:
+        """What draining spills and early fetches may fill: the budget, where memory is no goal."""
+        if self.goal.minimize in ("arena", "activations"):
+            return reached
+        extra = runtime_overhead(self.graph, head_bytes=reached, kernels=self.goal.kernels)
+        left = self.goal.sram_bytes - extra.persistent_bytes - extra.temporary_bytes
+        return max(reached, left - victims * BYTES_PER_SPILL)
 
 
 def _add(live: dict[int, int], cold: Cold, nbytes: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -49,14 +49,22 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One or more policies in a row, as written: "spill", "spill(storage=sdram)+plan"."""
+    """One or more policies in a row; `asked` are the parameters that each was given."""
 
     policies: tuple[Policy, ...]
-    explicit: tuple[bool, ...] = field(default=())
+    asked: tuple[tuple[tuple[str, Any], ...], ...]
 
     @property
     def name(self) -> str:
         return "+".join(p.name for p in self.policies)
+
+    @property
+    def label(self) -> str:
+        """The choice as it was written: parameters that were given stand in brackets."""
+        return "+".join(
+            f"{p.name}({', '.join(f'{k}={v}' for k, v in asked)})" if asked else p.name
+            for p, asked in zip(self.policies, self.asked, strict=True)
+        )
 
     @property
     def params(self) -> dict[str, Any]:
@@ -139,7 +147,7 @@ def parse_choice(text: str) -> Choice:
 
     Raises PolicyError if it can't be read.
     """
-    policies, explicit = [], []
+    policies, asked = [], []
     for part in _split(text, "+"):
         name, bracket, rest = part.strip().partition("(")
         if bracket and not rest.endswith(")"):
@@ -153,8 +161,8 @@ def parse_choice(text: str) -> Choice:
                 raise PolicyError(f"policy {text!r}: found {item.strip()!r}, wanted name=value")
             params[key.strip()] = parse_value(value.strip())
         policies.append(make_policy(name.strip(), params))
-        explicit.append(bool(params))
-    return Choice(tuple(policies), tuple(explicit))
+        asked.append(tuple(params.items()))
+    return Choice(tuple(policies), tuple(asked))
 
 
 def parse_value(text: str) -> Any:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sim.errors import PlanError
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import Buffer, buffers
+from sim.graph.rewrite import spills
 from sim.plan.memory_plan import MemoryPlan, Placement
 from sim.plan.offline import offline_offsets, with_offline_plan
 from sim.plan.packer import Block, Packing, Rect, pack
-from sim.plan.runtime_overhead import Overhead, runtime_overhead
+from sim.plan.runtime_overhead import runtime_overhead
 from sim.plan.tflm_greedy import ONLINE, tflm_greedy
 
 
@@ -49,14 +49,18 @@ class Program:
     def arena(self) -> Arena:
         """The SRAM that this program needs on the board."""
         head = self.plan.size_bytes
-        extra: Overhead = runtime_overhead(
-            self.graph, head_bytes=head, bits=self.runtime.bits, kernels=self.runtime.kernels
+        extra = runtime_overhead(
+            self.graph,
+            head_bytes=head,
+            bits=self.runtime.bits,
+            kernels=self.runtime.kernels,
+            variables_in_arena=not spills(self.graph),
         )
         return Arena(
             activations=head,
-            persistent=extra.persistent_bytes,
+            persistent=extra.tail_bytes,
             temporary=extra.temporary_bytes,
-            required=head + extra.persistent_bytes + extra.temporary_bytes,
+            required=head + extra.tail_bytes + extra.temporary_bytes,
         )
 
     def verify(self) -> None:
@@ -106,6 +110,3 @@ def _embed(
 
 def _block(buffer: Buffer) -> Block:
     return Block((Rect(0, buffer.size, buffer.lifetime.start, buffer.lifetime.stop),))
-
-
-__all__ = ["Arena", "PlanError", "Program", "Runtime", "pack_graph", "place"]

@@ -1,0 +1,1 @@
+"""Where the models in scenarios/models come from: `python -m scenarios.train` makes them all."""

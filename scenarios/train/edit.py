@@ -28,18 +28,23 @@ class _AlignedBuffer(schema.BufferT):
 
 
 def tidy(model: bytes) -> bytes:
-    """Align all buffers and give tensors short names: the layer's, and what it has of it."""
+    """Align all buffers, and name each tensor after its layer: up8a, up8a/weights, up8a/bias."""
     parsed = _parse(model)
-    graph = parsed.subgraphs[0]
-    for step, op in enumerate(graph.operators):
-        result = graph.tensors[op.outputs[0]]
+    tensors = parsed.subgraphs[0].tensors
+    for step, op in enumerate(parsed.subgraphs[0].operators):
+        result = tensors[op.outputs[0]]
         layer = _layer_name(result.name.decode())
-        if any(layer == _text(tensor.name) for tensor in graph.tensors):
+        if any(tensor.name == layer.encode() for tensor in tensors):
             layer = f"{layer}_{step}"
         result.name = layer.encode()
-        for index, part in zip(op.inputs[1:], ("weights", "bias"), strict=False):
-            if parsed.buffers[graph.tensors[index].buffer].data is not None:
-                graph.tensors[index].name = f"{layer}/{part}".encode()
+        for position, index in enumerate(op.inputs):
+            if parsed.buffers[tensors[index].buffer].data is None:
+                continue
+            is_bias = position == len(op.inputs) - 1 and position > 1
+            role = "bias" if is_bias else "parameter"
+            if tensors[index].type == schema.TensorType.INT8:
+                role = "weights"
+            tensors[index].name = f"{layer}/{role}".encode()
     return _pack(parsed)
 
 
@@ -121,6 +126,12 @@ def _pack(model: schema.ModelT) -> bytes:
     builder = flatbuffers.Builder(1 << 16)
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _layer_name(tensor_name: str) -> str:
+    """The Keras layer in a name such as model_1/layer_1/Relu;…, which Keras has numbered anew."""
+    path = tensor_name.split(";")[0].split("/")
+    return re.sub(r"_\d+$", "", path[1]) if len(path) > 1 else "output"
 
 
 def _aligned_vector(builder: flatbuffers.Builder, data: bytes) -> int:

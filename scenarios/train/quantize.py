@@ -9,6 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from .edit import tidy
+
 Array = NDArray[np.float32]
 
 
@@ -24,11 +26,11 @@ def to_int8(model: tf.keras.Model, samples: Iterable[Array]) -> bytes:
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
     converter.representative_dataset = lambda: ([sample.reshape(shape)] for sample in samples)
-    return bytes(converter.convert())
+    return tidy(converter.convert())
 
 
 def run_int8(model: bytes, samples: Iterable[Array]) -> NDArray[np.int8]:
-    """Outputs of an int8 model for float samples, one a row; kernels without XNNPACK, one thread."""
+    """Outputs of an int8 model for float samples, one a row; without XNNPACK, on one thread."""
     interpreter = tf.lite.Interpreter(
         model_content=model,
         num_threads=1,

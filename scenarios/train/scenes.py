@@ -101,7 +101,7 @@ def scene(seed: int) -> Scene:
 
 
 def scenes(first_seed: int, count: int) -> Scene:
-    """The scenes of `count` seeds in a row, stacked: images [n, 80, 120, 3], classes [n, 80, 120]."""
+    """The scenes of `count` seeds in a row, stacked: images [n, 80, 120, 3], classes the same."""
     drawn = [scene(seed) for seed in range(first_seed, first_seed + count)]
     return Scene(np.stack([s.image for s in drawn]), np.stack([s.classes for s in drawn]))
 

@@ -1,4 +1,4 @@
-"""How well pixels are told apart: mean intersection over union, and what colour alone would reach."""
+"""How well pixels are told apart: intersection over union, and what colour alone would reach."""
 
 from __future__ import annotations
 

@@ -17,7 +17,10 @@ STORAGE_KINDS = LINK_KINDS | {
 MEMORY_USES = frozenset({"arena", "weights", "slots", "stack"})
 
 Sources = Mapping[str, str]
-"""Where a number comes from, by the name of its field in the YAML ("cycles_per_mac.conv")."""
+"""Where a number comes from, by the name of its field in the YAML ("cycles_per_mac.conv").
+
+A source that begins with "assumed" says that nothing better was found, and what it is taken from.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Storage:
     each page_bytes written, erasing block_erase_ps for each block_bytes; 0 where the part has
     none. `dma` false: the core copies the bytes itself and is busy throughout. `stalls_core`: the
     core can't fetch code while this storage programs or erases. `endurance_cycles` counts erases
-    of a block (writes of it, for a card); None where wear does not matter.
+    of a block, or writes of the whole storage where it has no blocks (a card spreads its wear);
+    None where wear does not matter.
     """
 
     name: str
@@ -249,3 +253,14 @@ class Board:
     def largest_usable_bytes(self) -> int:
         """The largest arena that the board can hold in one piece."""
         return self.arena_memory.usable_bytes
+
+    def all_sources(self) -> dict[str, str]:
+        """The source of every number, by its path in the YAML ("storages.qspi.page_program")."""
+        sections: list[tuple[str, Sources]] = [
+            ("", self.sources),
+            ("core.", self.core.sources),
+            ("core.profile.", self.core.profile.sources),
+            *((f"memories.{memory.name}.", memory.sources) for memory in self.memories),
+            *((f"storages.{storage.name}.", storage.sources) for storage in self.storages),
+        ]
+        return {prefix + key: text for prefix, part in sections for key, text in part.items()}

@@ -10,7 +10,7 @@ from sim.device.board import Board
 from sim.graph.graph import Graph, Op
 from sim.graph.macs import macs
 
-_MEMBERS: Mapping[str, tuple[str, ...]] = {
+MEMBERS: Mapping[str, tuple[str, ...]] = {
     "depthwise": ("DEPTHWISE_CONV_2D",),
     "transpose_conv": ("TRANSPOSE_CONV",),
     "conv_3d": ("CONV_3D",),
@@ -49,9 +49,10 @@ _MEMBERS: Mapping[str, tuple[str, ...]] = {
     "reshape": ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SHAPE", "RANK"),
     "state": ("VAR_HANDLE", "ASSIGN_VARIABLE", "READ_VARIABLE", "CALL_ONCE", "IF", "WHILE"),
 }  # fmt: skip
+"""The op kinds of each cost group; CONV_2D is split by its window, the rest is "unknown"."""
 
 _GROUP: Mapping[str, str] = MappingProxyType(
-    {kind: group for group, kinds in _MEMBERS.items() for kind in kinds}
+    {kind: group for group, kinds in MEMBERS.items() for kind in kinds}
 )
 
 _MAC_FALLBACK: Mapping[str, str] = MappingProxyType(
@@ -72,7 +73,7 @@ def group(graph: Graph, op: Op) -> str:
 
     A CONV_2D whose window is one element is conv_1x1, any other is conv.
     """
-    if op.kind != "CONV_2D":
+    if op.kind != "CONV_2D" or len(op.reads) < 2:
         return _GROUP.get(op.kind, "unknown")
     window = graph.tensors[op.inputs[1]].shape[1:3]
     return "conv_1x1" if window == (1, 1) else "conv"

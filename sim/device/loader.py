@@ -156,5 +156,5 @@ def _layers(
 def _subsection(node: Located, key: str, prefix: str = "") -> Located:
     section = node.mapping(prefix.rstrip("."))
     if key not in section:
-        raise node.error(prefix + key, "a section")
+        raise ConfigError(node.file, node.line, prefix + key, "nothing", "a section")
     return section[key]

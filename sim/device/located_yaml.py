@@ -29,7 +29,7 @@ class Located:
     def shown(self) -> object:
         """The value as an error message shows it; a list or a dict only by its kind."""
         if isinstance(self.value, dict):
-            return "a mapping"
+            return "a mapping" if self.value else "an empty mapping"
         return "a list" if isinstance(self.value, list) else self.value
 
     def error(self, where: str, wanted: str) -> ConfigError:
@@ -39,7 +39,7 @@ class Located:
     def mapping(self, where: str) -> dict[str, Located]:
         """The entries. Raises ConfigError if this is no mapping, or an empty one."""
         if not isinstance(self.value, dict) or not self.value:
-            raise self.error(where, "a mapping of names to values")
+            raise self.error(where or "file", "a mapping of names to values")
         return self.value
 
 

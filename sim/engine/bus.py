@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import simpy
-
+from sim.engine.clock import Clock
 from sim.trace import BUS, FLASH_WAIT
 
 
@@ -14,7 +13,7 @@ class Bus:
     than its op needs. While a flash that the core runs from is written, the core stands still.
     """
 
-    def __init__(self, env: simpy.Environment, bytes_per_s: int) -> None:
+    def __init__(self, env: Clock, bytes_per_s: int) -> None:
         self.env = env
         self.bytes_per_s = bytes_per_s
         self.flows: dict[object, int] = {}

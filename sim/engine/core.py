@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import simpy
-
 from sim.device.board import Board
 from sim.device.cost import op_cycles
 from sim.engine.bus import Bus
+from sim.engine.clock import Clock
 from sim.engine.storage import Job, Process, StorageActor
 from sim.engine.transfers import Schedule
 from sim.graph.graph import Graph, Op
@@ -31,7 +30,7 @@ class Core:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         graph: Graph,
         board: Board,
         plan: Schedule,
@@ -65,9 +64,9 @@ class Core:
         for job in jobs:
             if job.done.processed:
                 continue
-            start_ps = self.env.now
+            start_ps = self.env.now_ps
             yield job.done
-            self._log_wait(step, frame, job, start_ps, self.env.now)
+            self._log_wait(step, frame, job, start_ps, self.env.now_ps)
 
     def _log_wait(self, step: int, frame: int, job: Job, start_ps: int, stop_ps: int) -> None:
         """A wait, cut where the storage itself was held up."""
@@ -84,26 +83,27 @@ class Core:
         self._log(at, stop_ps, STALL, job.transfer.tensor, frame, step, cause)
 
     def _compute(self, step: int, kind: str, frame: int) -> Process:
-        start_ps, work_ps = self.env.now, self.work_ps[step]
+        start_ps, work_ps = self.env.now_ps, self.work_ps[step]
         if not self.bus.outstanding:
             yield self.env.timeout(work_ps)
-            self._log(start_ps, self.env.now, COMPUTE, kind, frame, step)
+            self._log(start_ps, self.env.now_ps, COMPUTE, kind, frame, step)
             return
-        left_ps, slowed = work_ps, {}
+        left_ps = work_ps
+        slowed: dict[str, int] = {}
         while left_ps > 0:
             share = self.bus.core_share(self.op_bytes[step], work_ps)
-            cause, changed, began = self.bus.cause, self.bus.changed, self.env.now
+            cause, changed, began = self.bus.cause, self.bus.changed, self.env.now_ps
+            done_ps = 0
             if share == 0:
                 yield changed
-                done_ps = 0
             else:
                 need_ps = -(-left_ps * share.denominator // share.numerator)
                 if need_ps:
                     yield self.env.timeout(need_ps) | changed
-                passed_ps = self.env.now - began
+                passed_ps = self.env.now_ps - began
                 done_ps = left_ps if passed_ps >= need_ps else int(passed_ps * share)
             left_ps -= done_ps
-            lost_ps = self.env.now - began - done_ps
+            lost_ps = self.env.now_ps - began - done_ps
             if lost_ps:
                 slowed[cause] = slowed.get(cause, 0) + lost_ps
         self._log(start_ps, start_ps + work_ps, COMPUTE, kind, frame, step)
@@ -114,15 +114,13 @@ class Core:
 
     def _copy(self, step: int, frame: int, job: Job) -> Process:
         """The core itself moves the bytes: it waits for the storage's turn, then it is busy."""
-        start_ps = self.env.now
+        start_ps = self.env.now_ps
         if not job.done.processed:
             yield job.done
         began_ps = max(start_ps, job.started_ps)
         if began_ps > start_ps:
-            self._log(
-                start_ps, began_ps, STALL, job.transfer.tensor, frame, step, STORAGE_BUSY
-            )
-        self._log(began_ps, self.env.now, COPY, job.transfer.tensor, frame, step)
+            self._log(start_ps, began_ps, STALL, job.transfer.tensor, frame, step, STORAGE_BUSY)
+        self._log(began_ps, self.env.now_ps, COPY, job.transfer.tensor, frame, step)
 
     def _log(
         self,

@@ -6,6 +6,7 @@ import simpy
 
 from sim.device.board import Board
 from sim.engine.bus import Bus
+from sim.engine.clock import Clock
 from sim.engine.core import Core
 from sim.engine.storage import Process, StorageActor
 from sim.engine.transfers import schedule
@@ -19,7 +20,7 @@ def simulate(program: Program, board: Board, *, frames: int = 1, seed: int = 0) 
     Raises PolicyError if the program uses a storage that the board lacks. The same program, board,
     frames and seed give the same trace.
     """
-    env = simpy.Environment(initial_time=0)
+    env = Clock()
     plan = schedule(program)
     used = dict.fromkeys(t.storage for t in plan.transfers.values())
     spans: list[Span] = []
@@ -33,9 +34,9 @@ def simulate(program: Program, board: Board, *, frames: int = 1, seed: int = 0) 
 
     def play() -> Process:
         for frame in range(frames):
-            start_ps = env.now
+            start_ps = env.now_ps
             yield from core.infer(frame)
-            times.append((start_ps, env.now))
+            times.append((start_ps, env.now_ps))
 
     env.process(play())
     env.run()

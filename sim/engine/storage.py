@@ -11,13 +11,14 @@ import simpy
 
 from sim.device.board import Storage
 from sim.engine.bus import Bus
+from sim.engine.clock import Clock
 from sim.engine.transfers import Transfer
 from sim.trace import COPY, CORE, FETCH, SPILL, STALL, STORAGE_BUSY, Span
 
 Process = Generator[simpy.Event, Any, None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """A transfer on its way in one frame; `spikes` are the intervals in which it was held up."""
 
@@ -34,7 +35,7 @@ class StorageActor:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         storage: Storage,
         bus: Bus,
         dma: simpy.Resource,
@@ -70,14 +71,14 @@ class StorageActor:
         busy = self.storage.busy
         if busy is None or self.random.random() >= busy.probability:
             return
-        start_ps = self.env.now
+        start_ps = self.env.now_ps
         yield self.env.timeout(busy.quantile_ps(self.random.random()))
-        job.spikes.append((start_ps, self.env.now))
+        job.spikes.append((start_ps, self.env.now_ps))
         self._log(job, start_ps, STALL, 0, STORAGE_BUSY)
 
     def _move(self, job: Job) -> Process:
         storage, nbytes = self.storage, job.transfer.nbytes
-        job.started_ps = self.env.now
+        job.started_ps = self.env.now_ps
         if job.transfer.kind == SPILL:
             duration_ps, writing = storage.write_ps(nbytes), True
         else:
@@ -96,7 +97,7 @@ class StorageActor:
         transfer = job.transfer
         self.log(
             Span(
-                start_ps, self.env.now, self.storage.name, kind, transfer.tensor,
+                start_ps, self.env.now_ps, self.storage.name, kind, transfer.tensor,
                 job.frame, transfer.step, nbytes, cause,
             )
         )  # fmt: skip

@@ -39,7 +39,8 @@ class Schedule:
 def schedule(program: Program) -> Schedule:
     """The transfers and fences of a program's main subgraph.
 
-    An op waits for the fetches of what it reads, and for every transfer whose bytes it writes.
+    An op waits for the fetches of what it reads, and for every transfer whose bytes it writes. A
+    variable without a container is the model's own: it stays in the arena and nothing moves.
     """
     return _Scheduler(program).schedule()
 
@@ -65,7 +66,7 @@ class _Scheduler:
 
     def _fence(self, step: int) -> tuple[int, ...]:
         op = self.graph.ops[step]
-        if op.kind == VAR_HANDLE:
+        if op.kind == VAR_HANDLE and op.options.text("container"):
             slot = (op.options.text("container"), op.options.text("shared_name"))
             self.slots[op.outputs[0]] = slot
             return ()

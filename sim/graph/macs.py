@@ -34,6 +34,8 @@ def _depthwise(graph: Graph, op: Op) -> int:
 
 def _transpose_convolution(graph: Graph, op: Op) -> int:
     """Each input element meets all weights of its channel; weights (input 1) are OHWI."""
+    if len(op.reads) < 3:
+        return 0
     weights, data = graph.tensors[op.inputs[1]], graph.tensors[op.inputs[2]]
     return data.elements * prod(weights.shape[:-1])
 
@@ -55,7 +57,7 @@ def _batch_matmul(graph: Graph, op: Op) -> int:
     left = graph.tensors[op.inputs[0]]
     if len(left.shape) < 2:
         return 0
-    inner = left.shape[-2] if op.options.fields.get("adj_x") else left.shape[-1]
+    inner = left.shape[-2] if op.options["adj_x"] else left.shape[-1]
     return graph.tensors[op.outputs[0]].elements * inner
 
 

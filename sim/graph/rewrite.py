@@ -16,6 +16,11 @@ VAR_HANDLE, ASSIGN, READ = "VAR_HANDLE", "ASSIGN_VARIABLE", "READ_VARIABLE"
 TRANSFER_KINDS = frozenset({VAR_HANDLE, ASSIGN, READ})
 
 
+def spills(graph: Graph) -> bool:
+    """Whether some variable of the graph lies in a storage: its handle's container names one."""
+    return any(op.kind == VAR_HANDLE and op.options.text("container") for op in graph.ops)
+
+
 class Rewrite:
     """Edits of one graph's main subgraph; `graph()` gives the result, the original is untouched."""
 

@@ -1,0 +1,115 @@
+"""The commands: parse, call, print; exit 0 done and fits, 1 does not, 2 wrong use."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from sim import __version__
+from sim.errors import SpillwayError
+
+MINIMIZE = ("latency", "energy", "arena", "activations")
+KERNELS = ("reference", "cmsis_nn")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        from sim import commands
+
+        return int(getattr(commands, options.command)(options))
+    except SpillwayError as error:
+        print(f"sim: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("sim: stopped", file=sys.stderr)  # noqa: T201
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="sim",
+        description="Run a neural network in less memory on a microcontroller: simulate it, "
+        "compare policies, compile the winner for stock TensorFlow Lite Micro.",
+    )
+    made.add_argument("--version", action="version", version=f"spillway {__version__}")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="compare a scenario's policies and deploy the winner")
+    run.add_argument("scenario", help="a YAML file, or the name of a built-in one")
+    _policies(run)
+    run.add_argument("-o", "--output", metavar="DIR", help="where the files go (out/NAME)")
+    run.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's")
+    _json(run)
+
+    compare = commands.add_parser("compare", help="compare policies on a model and a board")
+    _model_on_board(compare)
+    _policies(compare)
+    compare.add_argument("--frames", type=_positive, default=1, metavar="N", help="inferences")
+    compare.add_argument("--seed", type=int, default=0, metavar="N", help="of the simulation")
+    _json(compare)
+
+    deploy = commands.add_parser("deploy", help="compile the best policy's model and headers")
+    _model_on_board(deploy)
+    _policies(deploy)
+    deploy.add_argument("-o", "--output", metavar="DIR", help="where the files go (out/MODEL)")
+    deploy.add_argument("--seed", type=int, default=0, metavar="N", help="of the simulation")
+    _json(deploy)
+
+    verify = commands.add_parser("verify", help="prove that two models compute the same")
+    verify.add_argument("original", help="the .tflite before")
+    verify.add_argument("optimized", help="the .tflite after")
+    verify.add_argument("--seed", type=int, default=0, metavar="N", help="of the random inputs")
+    _json(verify)
+
+    inspect = commands.add_parser("inspect", help="why a model is so big")
+    inspect.add_argument("model", help="a .tflite file")
+    inspect.add_argument("--board", metavar="B", help="a board's name or YAML file")
+    inspect.add_argument("--kernels", choices=KERNELS, default=KERNELS[0], help="of the runtime")
+    _json(inspect)
+
+    boards = commands.add_parser("boards", help="the boards, or one of them in full")
+    boards.add_argument("name", nargs="?", help="a board's name or YAML file")
+    _json(boards)
+
+    policies = commands.add_parser("policies", help="the policies and their parameters")
+    policies.add_argument("name", nargs="?", help="a policy's name")
+    _json(policies)
+    return made
+
+
+def _model_on_board(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", help="a .tflite file")
+    command.add_argument("--board", required=True, metavar="B", help="a name or a YAML file")
+    command.add_argument("--sram", metavar="SIZE", help='the budget, as "320KiB" or "256 KB"')
+    command.add_argument("--minimize", choices=MINIMIZE, default=MINIMIZE[0], help="(latency)")
+    command.add_argument("--kernels", choices=KERNELS, default=KERNELS[0], help="(reference)")
+
+
+def _policies(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--policy", nargs="+", action="extend", metavar="P", default=None,
+        help='such as spill, "spill(storage=sdram, window=0)" or a+b; all when left out',
+    )  # fmt: skip
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, wanted 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

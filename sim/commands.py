@@ -1,0 +1,257 @@
+"""What each command does: reads its inputs, calls the layers, shows the result."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sim.device.board import Board
+from sim.errors import SpillwayError
+from sim.graph.graph import Graph
+from sim.policy import Choice, Goal, parse_choice, policy_class, policy_names
+from sim.result import Source, dumps, read_source
+
+OK, FAILED = 0, 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compares a scenario's policies, deploys the winner, writes everything to a directory."""
+    from sim.device.loader import load_board
+    from sim.scenario import load_scenario
+
+    scenario = load_scenario(options.scenario)
+    board = load_board(scenario.board)
+    goal = Goal(
+        scenario.sram_bytes or board.largest_usable_bytes, scenario.minimize, scenario.kernels
+    )
+    return _compare_and_deploy(
+        options,
+        read_source(scenario.model),
+        board,
+        goal,
+        _choices(options.policy) or scenario.choices,
+        name=scenario.name,
+        title=scenario.title or f"{scenario.name}: {scenario.model.name}",
+        frames=scenario.frames,
+        seed=scenario.seed if options.seed is None else options.seed,
+    )
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Compares policies on a model and a board."""
+    from sim.compare import compare as compare_policies
+    from sim.engine.run import simulate
+    from sim.result import comparison_document
+
+    source, graph, board, goal = _model_on_board(options)
+    choices = _choices(options.policy) or _all_policies()
+    with _progress(options) as progress:
+        found = compare_policies(
+            graph, board, goal, choices, simulate,
+            frames=options.frames, seed=options.seed, progress=progress,
+        )  # fmt: skip
+    if options.json:
+        _print(dumps(comparison_document(source, found, Path(source.path).stem, options.seed)))
+    else:
+        from sim.render.tables import show_comparison
+
+        show_comparison(found, source.path)
+    return OK if found.best.fits(goal) else FAILED
+
+
+def deploy(options: argparse.Namespace) -> int:
+    """Compiles the best policy's model for a board."""
+    source, _, board, goal = _model_on_board(options)
+    name = Path(source.path).stem
+    return _compare_and_deploy(
+        options,
+        source,
+        board,
+        goal,
+        _choices(options.policy) or _all_policies(),
+        name=name,
+        title=source.path,
+        frames=1,
+        seed=options.seed,
+    )
+
+
+def _compare_and_deploy(
+    options: argparse.Namespace,
+    source: Source,
+    board: Board,
+    goal: Goal,
+    choices: Sequence[Choice],
+    *,
+    name: str,
+    title: str,
+    frames: int,
+    seed: int,
+) -> int:
+    from sim.compare import compare as compare_policies
+    from sim.deployment import deploy_winner
+    from sim.engine.run import simulate
+    from sim.graph.tflite_reader import read_bytes
+    from sim.result import comparison_document
+
+    graph = read_bytes(source.data, source.path)
+    with _progress(options) as progress:
+        found = compare_policies(
+            graph, board, goal, choices, simulate, frames=frames, seed=seed, progress=progress
+        )
+        progress("verifying the winner in LiteRT and TFLM")
+        directory = Path(options.output or Path("out") / name)
+        document = comparison_document(source, found, name, seed)
+        deployed = deploy_winner(directory, source, found, document, seed)
+    if options.json:
+        _print(dumps(deployed.document))
+    else:
+        from sim.render.tables import show_comparison, show_facts
+
+        show_comparison(found, title)
+        show_facts(deployed.facts())
+    return OK if found.best.fits(goal) and deployed.good else FAILED
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Proves that two models compute the same, in LiteRT and in TFLM."""
+    from sim.deployment import verify_files
+
+    original, optimized = read_source(options.original), read_source(options.optimized)
+    with _progress(options) as progress:
+        progress("running both models in LiteRT and TFLM")
+        found = verify_files(original, optimized, options.seed)
+    if options.json:
+        _print(dumps(found.to_json()))
+    else:
+        from sim.deployment import verification_facts
+        from sim.render.tables import show_facts
+
+        show_facts(verification_facts(found))
+    return OK if found.passed else FAILED
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """Why a model is so big."""
+    from sim.graph.tflite_reader import read
+    from sim.inspect import document
+    from sim.inspect import inspect as inspect_graph
+
+    found = inspect_graph(read(options.model), options.kernels)
+    board = _board(options.board) if options.board else None
+    if options.json:
+        _print(dumps(document(found, board)))
+    else:
+        from sim.render.tables import show_inspection
+
+        show_inspection(found, options.model, board)
+    return OK
+
+
+def boards(options: argparse.Namespace) -> int:
+    """The boards, or one of them in full."""
+    from sim.device.loader import board_names
+    from sim.render import tables
+
+    if options.name is None:
+        found = [_board(name) for name in board_names()]
+        if options.json:
+            _print(dumps({"boards": [_plain(board) for board in found]}))
+        else:
+            tables.show_boards(found)
+        return OK
+    board = _board(options.name)
+    if options.json:
+        _print(dumps(_plain(board)))
+    else:
+        tables.show_board(board)
+    return OK
+
+
+def policies(options: argparse.Namespace) -> int:
+    """The policies and their parameters."""
+    names = (options.name,) if options.name else policy_names()
+    found = [(name, policy_class(name)) for name in names]
+    parameters: list[dict[str, Any]] = [
+        {f.name: f.default for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+        for _, cls in found
+    ]
+    if options.json:
+        listed = [
+            {"name": cls.name, "summary": cls.summary, "params": defaults}
+            for (_, cls), defaults in zip(found, parameters, strict=True)
+        ]
+        _print(dumps({"policies": listed}))
+        return OK
+    from sim.render.tables import show_policies, show_policy
+
+    if options.name:
+        show_policy(found[0][1], parameters[0])
+    else:
+        show_policies(
+            [
+                (cls.name, cls.summary, ", ".join(defaults))
+                for (_, cls), defaults in zip(found, parameters, strict=True)
+            ]
+        )
+    return OK
+
+
+def _model_on_board(options: argparse.Namespace) -> tuple[Source, Graph, Board, Goal]:
+    from sim.graph.tflite_reader import read_bytes
+    from sim.units import UnitError, parse_size
+
+    source = read_source(options.model)
+    graph = read_bytes(source.data, source.path)
+    board = _board(options.board)
+    try:
+        sram = parse_size(options.sram) if options.sram else board.largest_usable_bytes
+    except UnitError as error:
+        raise SpillwayError(f"--sram: {error}") from None
+    return source, graph, board, Goal(sram, options.minimize, options.kernels)
+
+
+def _board(name: str) -> Board:
+    from sim.device.loader import load_board
+
+    return load_board(name)
+
+
+def _choices(texts: Sequence[str] | None) -> tuple[Choice, ...]:
+    return tuple(parse_choice(text) for text in texts or ())
+
+
+def _all_policies() -> tuple[Choice, ...]:
+    return _choices(policy_names())
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass as JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+
+
+@contextmanager
+def _progress(options: argparse.Namespace) -> Iterator[Callable[[str], None]]:
+    """Shows on stderr what is under way; nothing where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("reading") as status:
+        yield status.update

@@ -1,0 +1,284 @@
+"""The tables that people read; good at 80 columns, without colour and in a pipe."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sim.compare import Comparison, Outcome
+from sim.device.board import Board, Storage
+from sim.inspect import Inspection, advice
+from sim.policy import Policy
+from sim.report import inferences_until_worn
+from sim.units import format_bytes, format_time
+
+WINNER, PARETO = "*", "o"
+
+
+def console() -> Console:
+    """Standard output; no colour in a pipe or under NO_COLOR, never narrower than 80 columns."""
+    made = Console(highlight=False)
+    return made if sys.stdout.isatty() else Console(highlight=False, width=max(80, made.width))
+
+
+def grouped(nbytes: int) -> str:
+    """Bytes with thousands apart, the form of all tables."""
+    return f"{nbytes:,}"
+
+
+def show_comparison(comparison: Comparison, title: str) -> None:
+    """The policies side by side: what people ask first stands first."""
+    out, goal = console(), comparison.goal
+    out.print(Text(title, style="bold"))
+    out.print(
+        f"{comparison.board.title}; budget {grouped(goal.sram_bytes)} B of SRAM, "
+        f"least {goal.minimize}",
+        style="dim",
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", width=2)
+    table.add_column("policy", overflow="fold")
+    for name in ("fits", "arena B", "of budget", "latency", "change", "stalls", "moved B"):
+        table.add_column(name, justify="right", no_wrap=True)
+    first = _first_latency(comparison)
+    for index, outcome in enumerate(comparison.outcomes):
+        table.add_row(*_row(comparison, index, outcome, first))
+    out.print(table)
+    out.print(
+        f"{WINNER} winner   {PARETO} no other is better in both arena and latency", style="dim"
+    )
+    for line in _remarks(comparison):
+        out.print(line, soft_wrap=False)
+
+
+def _first_latency(comparison: Comparison) -> int:
+    reports = [o.report for o in comparison.outcomes if o.report is not None]
+    return reports[0].latency.mean_ps if reports else 0
+
+
+def _row(comparison: Comparison, index: int, outcome: Outcome, first: int) -> Iterable[Any]:
+    mark = WINNER if index == comparison.winner else " "
+    mark += PARETO if index in comparison.pareto else " "
+    if outcome.arena is None or outcome.report is None:
+        return (mark, outcome.choice.label, Text("failed", style="red"), *[""] * 6)
+    fits = outcome.fits(comparison.goal)
+    latency, report = outcome.report.latency.mean_ps, outcome.report
+    change = f"{100 * (latency - first) / first:+.1f} %" if first else ""
+    return (
+        mark,
+        Text(outcome.choice.label, style="bold" if index == comparison.winner else ""),
+        Text("yes", style="green") if fits else Text("no", style="red"),
+        grouped(outcome.arena.required),
+        f"{100 * outcome.arena.required / comparison.goal.sram_bytes:.0f} %",
+        format_time(latency),
+        change,
+        format_time(report.total_stall_ps) if report.total_stall_ps else "-",
+        grouped(report.moved_bytes) if report.moved_bytes else "-",
+    )
+
+
+def _remarks(comparison: Comparison) -> Iterable[str]:
+    """What the figures leave open: settings, stalls, wear, trust."""
+    for outcome in comparison.outcomes:
+        if outcome.error:
+            yield f"{outcome.choice.label}: {outcome.error}"
+        elif outcome.report is not None and outcome.report.moved:
+            yield f"{outcome.choice.label}: {spilled(outcome)}{_stalled(outcome)}"
+            yield from _wear(outcome, comparison.board)
+    best = comparison.best
+    if not best.fits(comparison.goal) and best.arena is not None:
+        over = best.arena.required - comparison.goal.sram_bytes
+        yield f"Nothing fits: the smallest needs {grouped(over)} B more than the budget."
+    profile = comparison.board.core.profile
+    trust = f"within {profile.error_percent:g} %" if profile.error_percent else "error not known"
+    state = "calibrated" if profile.calibrated else "not calibrated"
+    yield f"Times: {profile.title or profile.name}, {state}, {trust}."
+
+
+def spilled(outcome: Outcome) -> str:
+    """What an outcome moves and where to."""
+    assert outcome.report is not None
+    parts = [
+        f"{grouped(m.written)} B out and {grouped(m.read)} B back over {storage}"
+        for storage, m in outcome.report.moved.items()
+    ]
+    return ", ".join(parts)
+
+
+def _stalled(outcome: Outcome) -> str:
+    assert outcome.report is not None
+    worst = sorted(outcome.report.stall_ps.items(), key=lambda item: -item[1])
+    if not worst:
+        return ", hidden behind the computation"
+    return "; waits: " + ", ".join(f"{cause} {format_time(ps)}" for cause, ps in worst)
+
+
+def _wear(outcome: Outcome, board: Board) -> Iterable[str]:
+    assert outcome.report is not None
+    for name, moved in outcome.report.moved.items():
+        inferences = inferences_until_worn(board.storage(name), moved.written)
+        if inferences is not None:
+            yield f"  wear: {name} is worn out after {grouped(inferences)} inferences"
+
+
+def show_inspection(found: Inspection, path: str, board: Board | None) -> None:
+    """The peak, what is alive there, and what could be done."""
+    out = console()
+    graph = found.graph
+    out.print(Text(path, style="bold"))
+    out.print(
+        f"{len(graph.ops)} ops, {grouped(graph.weights_bytes)} B of weights, "
+        f"{len(graph.tensors)} tensors",
+        style="dim",
+    )
+    sizes = Table(box=None, pad_edge=False, show_header=False)
+    sizes.add_column("")
+    sizes.add_column("", justify="right")
+    sizes.add_column("")
+    proof = "proven the least" if found.proven else "best found"
+    sizes.add_row("TFLM's own plan", f"{grouped(found.tflm.plan.size_bytes)} B", "")
+    sizes.add_row("best placement", f"{grouped(found.packed.plan.size_bytes)} B", proof)
+    sizes.add_row(
+        "lower bound", f"{grouped(found.lower_bound_bytes)} B", "whole tensors, this order"
+    )
+    arena = found.tflm.arena()
+    sizes.add_row(
+        "required arena",
+        f"{grouped(arena.required)} B",
+        f"as it is: + {grouped(arena.persistent)} B persistent, "
+        f"{grouped(arena.temporary)} B temporary",
+    )
+    if board is not None:
+        left = board.largest_usable_bytes
+        verdict = "fits" if arena.required <= left else "does not fit"
+        sizes.add_row(f"{board.name}", f"{grouped(left)} B", f"usable for the arena: {verdict}")
+    out.print(sizes)
+    out.print(
+        f"\nThe peak is at op {found.peak.step}, {found.peak_kind}: "
+        f"{grouped(found.peak.bytes)} B are alive."
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("bytes", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    table.add_column("tensor", overflow="ellipsis", no_wrap=True, max_width=36)
+    table.add_column("why it is there")
+    for alive in found.alive:
+        share = f"{100 * alive.nbytes / found.peak.bytes:.0f} %"
+        table.add_row(grouped(alive.nbytes), share, alive.name, alive.role)
+    out.print(table)
+    for line in advice(found):
+        out.print(f"- {line}")
+
+
+def show_boards(boards: Sequence[Board]) -> None:
+    """The boards, a line each."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("board", "core"):
+        table.add_column(name, overflow="fold")
+    for name in ("clock", "arena"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("storages")
+    for board in boards:
+        table.add_row(
+            board.name,
+            board.core.name,
+            f"{board.core.clock_hz // 10**6} MHz",
+            format_bytes(board.largest_usable_bytes),
+            ", ".join(s.name for s in board.storages),
+        )
+    console().print(table)
+
+
+def show_board(board: Board) -> None:
+    """One board: memories, storages with their times, and where the numbers come from."""
+    out = console()
+    out.print(Text(f"{board.title} ({board.mcu})", style="bold"))
+    profile = board.core.profile
+    out.print(
+        f"{board.core.name} at {board.core.clock_hz / 10**6:g} MHz, "
+        f"{profile.title or profile.name}, "
+        f"{'calibrated' if profile.calibrated else 'not calibrated'}"
+    )
+    memories = Table(box=None, pad_edge=False, header_style="bold")
+    memories.add_column("memory")
+    for name in ("size", "usable"):
+        memories.add_column(name, justify="right", no_wrap=True)
+    memories.add_column("holds")
+    for memory in board.memories:
+        memories.add_row(
+            memory.name,
+            format_bytes(memory.size_bytes),
+            format_bytes(memory.usable_bytes),
+            ", ".join(sorted(memory.holds)),
+        )
+    out.print(memories)
+    storages = Table(box=None, pad_edge=False, header_style="bold")
+    storages.add_column("storage")
+    storages.add_column("part", overflow="fold")
+    for name in ("size", "64 KiB out", "back"):
+        storages.add_column(name, justify="right", no_wrap=True)
+    storages.add_column("copied by")
+    for storage in board.storages:
+        storages.add_row(*_storage_row(storage))
+    out.print(storages)
+    assumed = sorted(_assumed(board))
+    if assumed:
+        out.print(f"Assumed, not sourced: {', '.join(assumed)}.")
+
+
+def _storage_row(storage: Storage) -> Iterable[str]:
+    probe = 64 * 1024
+    return (
+        storage.name,
+        storage.part or storage.kind,
+        format_bytes(storage.size_bytes),
+        format_time(storage.write_ps(probe)),
+        format_time(storage.read_ps(probe)),
+        "DMA" if storage.dma else "the core",
+    )
+
+
+def _assumed(board: Board) -> Iterable[str]:
+    parts: list[tuple[str, Any]] = [(board.name, board), (board.core.name, board.core)]
+    parts += [(m.name, m) for m in board.memories] + [(s.name, s) for s in board.storages]
+    parts.append((board.core.profile.name, board.core.profile))
+    for name, part in parts:
+        for key, source in part.sources.items():
+            if str(source).startswith("assumed"):
+                yield f"{name}.{key}"
+
+
+def show_policies(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Policies: name, what it does, parameters with defaults."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("policy", no_wrap=True)
+    table.add_column("what it does")
+    table.add_column("parameters")
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def show_policy(policy: type[Policy], defaults: Mapping[str, Any]) -> None:
+    """One policy: what it does, and each parameter with its default."""
+    out = console()
+    out.print(Text(f"{policy.name}: {policy.summary}", style="bold"))
+    out.print(inspect.cleandoc(policy.__doc__ or ""))
+    for name, default in defaults.items():
+        out.print(f"  {name} = {'chosen for the goal' if default is None else default}")
+
+
+def show_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Names and values, a line each."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, value)
+    console().print(table)

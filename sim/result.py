@@ -1,0 +1,133 @@
+"""The JSON documents that the commands print and write; units stand in the keys."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim import __version__
+from sim.compare import Comparison, Outcome
+from sim.errors import ModelError
+from sim.graph.graph import Graph
+from sim.graph.macs import macs
+from sim.report import Report
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model file as it was given, and its bytes."""
+
+    path: str
+    data: bytes
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def read_source(path: str | Path) -> Source:
+    """The file's bytes. Raises ModelError if it can't be opened."""
+    try:
+        return Source(Path(path).as_posix(), Path(path).read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read: {error.strerror or error}") from None
+
+
+def dumps(document: Mapping[str, Any]) -> str:
+    """The document as text; the same document gives the same bytes."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def total_macs(graph: Graph) -> int:
+    """Multiply-accumulates of one inference, bodies of control flow once."""
+    return sum(macs(graph, op) for op in graph.all_ops())
+
+
+def comparison_document(
+    source: Source, comparison: Comparison, scenario: str, seed: int
+) -> dict[str, Any]:
+    """What `run` and `compare` print."""
+    graph, board = comparison.graph, comparison.board
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool_version": __version__,
+        "scenario": {"name": scenario, "seed": seed},
+        "model": {
+            "path": source.path,
+            "sha256": source.sha256,
+            "ops": len(graph.ops),
+            "macs": total_macs(graph),
+            "weights_bytes": graph.weights_bytes,
+        },
+        "board": {"name": board.name, "sram_bytes": comparison.goal.sram_bytes},
+        "goal": {"minimize": comparison.goal.minimize, "kernels": comparison.goal.kernels},
+        "winner": comparison.best.choice.name,
+        "results": [
+            _result(comparison, index, outcome) for index, outcome in enumerate(comparison.outcomes)
+        ],
+    }
+
+
+def _result(comparison: Comparison, index: int, outcome: Outcome) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "policy": outcome.choice.name,
+        "params": plain(outcome.choice.params),
+        "fits": outcome.fits(comparison.goal),
+        "winner": index == comparison.winner,
+        "pareto": index in comparison.pareto,
+        "error": outcome.error or None,
+    }
+    if outcome.program is None or outcome.arena is None or outcome.report is None:
+        empty = ("ops", "macs", "arena_bytes", "latency_us", "stall_us", "moved_bytes")
+        return found | dict.fromkeys(empty)
+    arena = outcome.arena
+    return found | {
+        "ops": len(outcome.program.graph.ops),
+        "macs": total_macs(outcome.program.graph),
+        "arena_bytes": {
+            "activations": arena.activations,
+            "persistent": arena.persistent,
+            "temporary": arena.temporary,
+            "required": arena.required,
+        },
+        **_figures(outcome.report),
+        "placement_proven_optimal": outcome.proven,
+    }
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    latency = report.latency
+    return {
+        "latency_us": {
+            "mean": microseconds(latency.mean_ps),
+            "p50": microseconds(latency.p50_ps),
+            "p99": microseconds(latency.p99_ps),
+            "max": microseconds(latency.max_ps),
+        },
+        "stall_us": {
+            "total": microseconds(report.total_stall_ps),
+            **{cause.replace(" ", "_"): microseconds(t) for cause, t in report.stall_ps.items()},
+        },
+        "moved_bytes": {
+            storage: {"read": moved.read, "written": moved.written}
+            for storage, moved in report.moved.items()
+        },
+        "energy_uj": round(report.energy_pj / 10**6, 3),
+        "utilisation": {actor: round(report.utilisation(actor), 6) for actor in report.busy_ps},
+    }
+
+
+def microseconds(ps: int) -> float:
+    """Picoseconds as microseconds; exact to the picosecond."""
+    return ps / 10**6
+
+
+def plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as JSON values."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in params.items()}

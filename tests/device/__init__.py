@@ -1,0 +1,1 @@
+"""Tests of units, boards, the loader and the cost model."""
