@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,6 +43,6 @@ def cold_ranges(graph: Graph) -> list[Cold]:
         for tensor, steps in uses.items()
         if placed[tensor] and tensor not in moved
         for size in [round_up(graph.tensors[tensor].nbytes, ARENA_ALIGNMENT)]
-        for before, after in zip(steps, steps[1:], strict=False)
+        for before, after in itertools.pairwise(steps)
         if after - before > 1
     ]

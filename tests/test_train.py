@@ -1,4 +1,4 @@
-"""The models in scenarios/models: what they hold, that they run alike everywhere, and the scenes."""
+"""The models in scenarios/models and the scenes: what they hold, and that all runtimes agree."""
 
 from __future__ import annotations
 
