@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from collections.abc import Sequence
+from math import prod, sqrt
 
 import numpy as np
 
@@ -15,9 +16,10 @@ NONE, RELU, RELU6 = 0, 1, 3
 class Net:
     """A graph under construction; each layer returns the id of its output tensor."""
 
-    def __init__(self, seed: int = 0, name: str = "net") -> None:
+    def __init__(self, seed: int = 0, name: str = "net", *, per_channel: bool = True) -> None:
         self.random = np.random.default_rng(seed)
         self.name = name
+        self.per_channel = per_channel
         self.tensors: list[Tensor] = []
         self.ops: list[Op] = []
         self.inputs: list[int] = []
@@ -40,21 +42,26 @@ class Net:
         self.tensors.append(Tensor(new, label, shape, dtype, quantization, data))
         return new
 
-    def input(self, *shape: int, scale: float = 0.05, zero: int = 0) -> int:
-        made = self.tensor(shape, scale=scale, zero=zero, name=f"input{len(self.inputs)}")
+    def like(self, x: int, *shape: int) -> int:
+        """A new tensor quantized as another; of the same shape if none is given."""
+        return self.tensor(shape or self.shape(x), scale=self.scale(x), zero=self.zero(x))
+
+    def input(self, *shape: int, scale: float = 0.05, zero: int = 0, dtype: str = "INT8") -> int:
+        name = f"input{len(self.inputs)}"
+        made = self.tensor(shape, dtype, scale=scale, zero=zero, name=name)
         self.inputs.append(made)
         return made
 
-    def ints(self, *values: int) -> int:
-        """A constant int32 vector."""
+    def ints(self, *values: int, shape: tuple[int, ...] = ()) -> int:
+        """A constant of int32: a vector, if no other shape is given."""
         data = np.array(values, "<i4").tobytes()
-        return self.tensor((len(values),), "INT32", data=data, name="const")
+        return self.tensor(shape or (len(values),), "INT32", data=data, name="const")
 
     def op(
         self,
         kind: str,
-        inputs: list[int],
-        outputs: list[int],
+        inputs: Sequence[int],
+        outputs: Sequence[int],
         options: Table | None = None,
         version: int = 1,
     ) -> None:
@@ -73,15 +80,16 @@ class Net:
         assert quantization is not None
         return quantization.zero_point[0]
 
-    def _weights(self, shape: tuple[int, ...], axis: int, fan_in: int, x: int) -> tuple[int, int]:
+    def _weights(self, shape: tuple[int, ...], axis: int, x: int) -> tuple[int, int]:
         channels = shape[axis]
-        scales = tuple(float(np.float32(s)) for s in self.random.uniform(0.005, 0.02, channels))
+        count = channels if self.per_channel else 1
+        scales = tuple(float(np.float32(s)) for s in self.random.uniform(0.005, 0.02, count))
         values = self.random.integers(-127, 128, shape, dtype=np.int8)
         weights = self.tensor(
             shape,
             name="weights",
             data=values.tobytes(),
-            quantization=Quantization(scales, (0,) * channels, axis),
+            quantization=Quantization(scales, (0,) * count, axis if count > 1 else 0),
         )
         bias_scales = tuple(float(np.float32(s * self.scale(x))) for s in scales)
         bias_values = self.random.integers(-2000, 2000, channels).astype("<i4")
@@ -90,7 +98,7 @@ class Net:
             "INT32",
             name="bias",
             data=bias_values.tobytes(),
-            quantization=Quantization(bias_scales, (0,) * channels, 0),
+            quantization=Quantization(bias_scales, (0,) * count, 0),
         )
         return weights, bias
 
@@ -109,15 +117,11 @@ class Net:
     ) -> int:
         kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
         n, h, w, c = self.shape(x)
-        weights, bias = self._weights((channels, kh, kw, c), 0, kh * kw * c, x)
+        weights, bias = self._weights((channels, kh, kw, c), 0, x)
         oh, ow = _out(h, kh, stride, padding, dilation), _out(w, kw, stride, padding, dilation)
         out = self.tensor((n, oh, ow, channels), scale=self._out_scale(x, kh * kw * c), zero=-3)
-        fields = {
-            "padding": padding, "stride_w": stride, "stride_h": stride,
-            "dilation_w_factor": dilation, "dilation_h_factor": dilation,
-            "fused_activation_function": activation,
-        }  # fmt: skip
-        self.op("CONV_2D", [x, weights, bias], [out], Table("Conv2DOptions", fields), 3)
+        options = Table("Conv2DOptions", _fields(padding, stride, dilation, activation))
+        self.op("CONV_2D", [x, weights, bias], [out], options, 3)
         return out
 
     def depthwise(
@@ -132,28 +136,33 @@ class Net:
     ) -> int:
         n, h, w, c = self.shape(x)
         channels = c * multiplier
-        weights, bias = self._weights((1, kernel, kernel, channels), 3, kernel * kernel, x)
+        weights, bias = self._weights((1, kernel, kernel, channels), 3, x)
         oh = _out(h, kernel, stride, padding, dilation)
         ow = _out(w, kernel, stride, padding, dilation)
         out = self.tensor((n, oh, ow, channels), scale=self._out_scale(x, kernel**2), zero=-3)
-        fields = {
-            "padding": padding, "stride_w": stride, "stride_h": stride,
-            "depth_multiplier": multiplier, "fused_activation_function": activation,
-            "dilation_w_factor": dilation, "dilation_h_factor": dilation,
-        }  # fmt: skip
-        options = Table("DepthwiseConv2DOptions", fields)
+        fields = _fields(padding, stride, dilation, activation)
+        options = Table("DepthwiseConv2DOptions", {**fields, "depth_multiplier": multiplier})
         self.op("DEPTHWISE_CONV_2D", [x, weights, bias], [out], options, 3)
         return out
 
-    def transpose_conv(self, x: int, channels: int, kernel: int = 2, stride: int = 2) -> int:
+    def transpose_conv(
+        self, x: int, channels: int, kernel: int = 2, stride: int = 2, padding: int = SAME
+    ) -> int:
         n, h, w, c = self.shape(x)
-        weights, bias = self._weights((channels, kernel, kernel, c), 0, c, x)
-        shape = (n, h * stride, w * stride, channels)
+        weights, bias = self._weights((channels, kernel, kernel, c), 0, x)
+        grown = 0 if padding == SAME else max(kernel - stride, 0)
+        shape = (n, h * stride + grown, w * stride + grown, channels)
         out_shape = self.ints(*shape)
         out = self.tensor(shape, scale=self._out_scale(x, c), zero=-3)
-        fields = {"padding": SAME, "stride_w": stride, "stride_h": stride}
+        fields = {"padding": padding, "stride_w": stride, "stride_h": stride}
         options = Table("TransposeConvOptions", fields)
         self.op("TRANSPOSE_CONV", [out_shape, weights, x, bias], [out], options, 3)
+        return out
+
+    def again(self, op: Op, x: int) -> int:
+        """A layer run once more with the same weights, on an input like its first one."""
+        out = self.like(op.outputs[0])
+        self.op(op.kind, [x, *op.inputs[1:]], [out], op.options, op.version)
         return out
 
     def pool(
@@ -161,7 +170,7 @@ class Net:
     ) -> int:
         n, h, w, c = self.shape(x)
         oh, ow = _out(h, kernel, stride, padding, 1), _out(w, kernel, stride, padding, 1)
-        out = self.tensor((n, oh, ow, c), scale=self.scale(x), zero=self.zero(x))
+        out = self.like(x, n, oh, ow, c)
         fields = {
             "padding": padding, "stride_w": stride, "stride_h": stride,
             "filter_width": kernel, "filter_height": kernel,
@@ -169,16 +178,38 @@ class Net:
         self.op(f"{kind}_POOL_2D", [x], [out], Table("Pool2DOptions", fields), 2)
         return out
 
-    def concat(self, xs: list[int], axis: int = 3) -> int:
-        shape = list(self.shape(xs[0]))
-        shape[axis] = sum(self.shape(x)[axis] for x in xs)
+    def mean(self, x: int) -> int:
+        """The mean of each channel; its kernel asks for scratch."""
+        n, _, _, c = self.shape(x)
+        out = self.like(x, n, 1, 1, c)
+        options = Table("ReducerOptions", {"keep_dims": True})
+        self.op("MEAN", [x, self.ints(1, 2)], [out], options, 2)
+        return out
+
+    def pad(self, x: int, top: int = 1, bottom: int = 1, left: int = 1, right: int = 1) -> int:
+        n, h, w, c = self.shape(x)
+        out = self.like(x, n, h + top + bottom, w + left + right, c)
+        paddings = self.ints(0, 0, top, bottom, left, right, 0, 0, shape=(4, 2))
+        self.op("PAD", [x, paddings], [out], Table("PadOptions"))
+        return out
+
+    def rows(self, x: int, start: int, stop: int) -> int:
+        """A stripe: the rows from `start` up to `stop`."""
+        n, _, w, c = self.shape(x)
+        out = self.like(x, n, stop - start, w, c)
+        ends = self.ints(0, start, 0, 0), self.ints(n, stop - start, w, c)
+        self.op("SLICE", [x, *ends], [out], Table("SliceOptions"))
+        return out
+
+    def concat(self, xs: Sequence[int], axis: int = 3) -> int:
+        """Joined along an axis; inputs that are quantized otherwise than the first are adapted."""
         scale, zero = self.scale(xs[0]), self.zero(xs[0])
         same = [
-            x
-            if self.scale(x) == scale and self.zero(x) == zero
-            else self.requantize(x, scale, zero)
+            x if (self.scale(x), self.zero(x)) == (scale, zero) else self.requantize(x, scale, zero)
             for x in xs
-        ]  # noqa: E501
+        ]
+        shape = list(self.shape(xs[0]))
+        shape[axis] = sum(self.shape(x)[axis] for x in xs)
         out = self.tensor(tuple(shape), scale=scale, zero=zero)
         self.op("CONCATENATION", same, [out], Table("ConcatenationOptions", {"axis": axis}), 2)
         return out
@@ -189,13 +220,18 @@ class Net:
         return out
 
     def add(self, a: int, b: int, activation: int = NONE) -> int:
-        out = self.tensor(self.shape(a), scale=self.scale(a) * 1.5, zero=2)
+        out = self.tensor(self.shape(a), scale=max(self.scale(a), self.scale(b)) * 1.5, zero=2)
         fields = {"fused_activation_function": activation, "pot_scale_int16": True}
         self.op("ADD", [a, b], [out], Table("AddOptions", fields), 2)
         return out
 
+    def relu(self, x: int) -> int:
+        out = self.like(x)
+        self.op("RELU", [x], [out], version=2)
+        return out
+
     def dense(self, x: int, units: int) -> int:
-        features = int(np.prod(self.shape(x)))
+        features = prod(self.shape(x))
         flat = self.reshape(x, (1, features))
         scale = float(np.float32(0.01))
         values = self.random.integers(-127, 128, (units, features), dtype=np.int8)
@@ -212,7 +248,7 @@ class Net:
         return out
 
     def reshape(self, x: int, shape: tuple[int, ...]) -> int:
-        out = self.tensor(shape, scale=self.scale(x), zero=self.zero(x))
+        out = self.like(x, *shape)
         options = Table("ReshapeOptions", {"new_shape": shape})
         self.op("RESHAPE", [x, self.ints(*shape)], [out], options)
         return out
@@ -232,6 +268,14 @@ def _out(size: int, kernel: int, stride: int, padding: int, dilation: int) -> in
     if padding == SAME:
         return -(-size // stride)
     return -(-(size - (kernel - 1) * dilation) // stride)
+
+
+def _fields(padding: int, stride: int, dilation: int, activation: int) -> dict[str, int]:
+    return {
+        "padding": padding, "stride_w": stride, "stride_h": stride,
+        "dilation_w_factor": dilation, "dilation_h_factor": dilation,
+        "fused_activation_function": activation,
+    }  # fmt: skip
 
 
 def unet(

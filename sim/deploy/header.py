@@ -136,7 +136,7 @@ def _needs(program: Program, slots: Sequence[Slot]) -> str:
         ("PERSISTENT_BYTES", unsigned(needed.persistent)),
         ("TEMPORARY_BYTES", unsigned(needed.temporary)),
         ("SPILLED_BYTES", unsigned(spilled)),
-        ("RESOURCE_VARIABLES", unsigned(_variables(program.graph))),
+        ("RESOURCE_VARIABLES", str(_variables(program.graph))),
     )
 
 
@@ -165,7 +165,7 @@ def _variables(graph: Graph) -> int:
 def _tensors(role: str, program: Program, ids: Sequence[int]) -> str:
     rows = [_tensor_row(program, program.graph.tensors[t]) for t in ids]
     nothing = '{"", "", 0u, 0u, {0, 0, 0, 0, 0, 0, 0, 0}, 0.0f, 0, -1}'
-    count = macros((f"{role}_COUNT", unsigned(len(rows))))
+    count = macros((f"{role}_COUNT", str(len(rows))))
     return count + table(f"spillway_tensor spillway_{role.lower()}s", rows, nothing)
 
 

@@ -52,14 +52,14 @@ def slots_section(board: Board, slots: Sequence[Slot]) -> str:
     parts = [
         f"enum spillway_storage {{\n{enum}\n}};\n",
         _SLOT,
-        macros(("SLOT_COUNT", unsigned(len(rows)))),
+        macros(("SLOT_COUNT", str(len(rows)))),
         table("spillway_slot spillway_slots", rows, nothing),
     ]
     used = dict.fromkeys(slot.storage for slot in slots)
     parts += [_storage_check(board, name, constants[name], slots) for name in used]
     if slots:
         total = " + ".join(unsigned(round_up(s.size_bytes, ARENA_ALIGNMENT)) for s in slots)
-        parts.append(check(f"{total} == SPILLWAY_SPILLED_BYTES", "the slots don't add up"))
+        parts.append(check(f"{total} == SPILLWAY_SPILLED_BYTES", "the slots do not add up"))
     return "".join(parts)
 
 
@@ -72,8 +72,8 @@ def transfers_section(program: Program, slots: Sequence[Slot]) -> str:
         if (move.storage, move.slot) in places
     ]
     counts = macros(
-        ("STEP_COUNT", unsigned(len(program.graph.ops))),
-        ("TRANSFER_COUNT", unsigned(len(rows))),
+        ("STEP_COUNT", str(len(program.graph.ops))),
+        ("TRANSFER_COUNT", str(len(rows))),
     )
     nothing = "{SPILLWAY_SPILL, 0u, 0u, 0u, -1, 0u}"
     return _TRANSFER + counts + table("spillway_transfer spillway_transfers", rows, nothing)
@@ -98,7 +98,7 @@ def _storage_check(board: Board, name: str, constant: str, slots: Sequence[Slot]
         (f"{stem}_SIZE_BYTES", unsigned(board.storage(name).size_bytes)),
     )
     condition = f"{constant}_USED_BYTES <= {constant}_SIZE_BYTES"
-    return sizes + check(condition, f"the slots don't fit their storage {name}")
+    return sizes + check(condition, f"the slots do not fit their storage {name}")
 
 
 def _transfer_row(move: Transfer, place: int, plan: MemoryPlan) -> str:

@@ -1,0 +1,159 @@
+"""Random int8 graphs for hypothesis; each runs in LiteRT's reference kernels and in TFLM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+
+from sim.graph.graph import Graph
+from tests.graphs import NONE, RELU, RELU6, SAME, VALID, Net
+
+SIZES = st.integers(1, 11)
+CHANNELS = st.integers(1, 8)
+MOST_PIXELS = 24 * 24
+
+Block = Callable[[st.DrawFn, Net, int], int]
+"""Adds layers to a net, behind a 4-D tensor; returns the last one's output."""
+
+
+@st.composite
+def graphs(draw: st.DrawFn, *, unused: bool = False) -> Graph:
+    """Chains, residuals, branches and U-Nets, with one head or several outputs.
+
+    With `unused`, there may also be tensors that no op uses and inputs that no op reads.
+    """
+    net = Net(draw(st.integers(0, 99)), per_channel=draw(st.booleans()))
+    x = net.input(1, draw(SIZES), draw(SIZES), draw(CHANNELS))
+    taps = []
+    for block in draw(st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=5)):
+        if unused and draw(st.booleans()):
+            net.tensor((1, draw(st.integers(1, 500))))
+        x = block(draw, net, x)
+        if draw(st.integers(0, 4)) == 0:
+            taps.append(x)
+    if unused and draw(st.booleans()):
+        net.input(1, draw(st.integers(1, 500)))
+    last = draw(st.sampled_from(HEADS))(draw, net, x)
+    return net.graph(last, *(tap for tap in dict.fromkeys(taps) if tap != last))
+
+
+def conv(draw: st.DrawFn, net: Net, x: int) -> int:
+    kernel, padding, dilation = _window(draw, net, x, largest=5)
+    stride = draw(st.integers(1, 3)) if dilation == 1 else 1
+    activation = draw(st.sampled_from([NONE, RELU, RELU6]))
+    return net.conv(x, draw(CHANNELS), kernel, stride, padding, dilation, activation)
+
+
+def depthwise(draw: st.DrawFn, net: Net, x: int) -> int:
+    (kernel, _), padding, dilation = _window(draw, net, x, largest=3)
+    stride = draw(st.integers(1, 2)) if dilation == 1 else 1
+    multiplier = draw(st.integers(1, 3)) if net.shape(x)[3] < 9 else 1
+    return net.depthwise(x, kernel, stride, padding, multiplier, dilation)
+
+
+def pool(draw: st.DrawFn, net: Net, x: int) -> int:
+    (kernel, _), padding, _ = _window(draw, net, x, largest=3)
+    kind = draw(st.sampled_from(["MAX", "AVERAGE"]))
+    return net.pool(x, kind, kernel, draw(st.integers(1, 3)), padding)
+
+
+def pad(draw: st.DrawFn, net: Net, x: int) -> int:
+    edges = draw(st.tuples(*[st.integers(0, 2)] * 4))
+    return net.pad(x, *edges)
+
+
+def rows(draw: st.DrawFn, net: Net, x: int) -> int:
+    """A stripe, or two that are joined again."""
+    height = net.shape(x)[1]
+    cut = draw(st.integers(1, height))
+    first = net.rows(x, 0, cut)
+    return net.concat([first, net.rows(x, cut, height)], axis=1) if cut < height else first
+
+
+def residual(draw: st.DrawFn, net: Net, x: int) -> int:
+    y = net.conv(net.depthwise(x), net.shape(x)[3], 1, activation=NONE)
+    return net.add(*draw(st.permutations([x, y])), draw(st.sampled_from([NONE, RELU])))
+
+
+def branches(draw: st.DrawFn, net: Net, x: int) -> int:
+    """Several chains of different length and width, joined along the channels or added up."""
+    added = draw(st.booleans())
+    depths = draw(st.lists(st.integers(0, 3), min_size=2, max_size=4))
+    ends = []
+    for depth in depths:
+        y = x
+        for _ in range(depth):
+            y = net.conv(y, draw(CHANNELS), draw(st.sampled_from([1, 3])))
+        ends.append(net.conv(y, 4, 1) if added else y)
+    if not added:
+        return net.concat(ends)
+    joined = ends[0]
+    for end in ends[1:]:
+        joined = net.add(joined, end)
+    return joined
+
+
+def unet(draw: st.DrawFn, net: Net, x: int) -> int:
+    """Halved, something done, doubled by a transposed convolution, joined with the skip."""
+    _, height, width, _ = net.shape(x)
+    if height % 2 or width % 2:
+        x = net.pad(x, 0, height % 2, 0, width % 2)
+    if draw(st.booleans()):
+        x = net.conv(x, draw(CHANNELS))
+    down = net.pool(x)
+    down = unet(draw, net, down) if draw(st.booleans()) else net.conv(down, draw(CHANNELS))
+    up = net.transpose_conv(down, draw(CHANNELS), draw(st.integers(2, 3)))
+    _, height, width, _ = net.shape(x)
+    if net.shape(up)[1:3] != (height, width):  # the inner U-Net padded
+        up = net.conv(net.rows(up, 0, height), 3, (1, 2), padding=VALID)
+    return net.concat(draw(st.permutations([up, x])))
+
+
+def grown(draw: st.DrawFn, net: Net, x: int) -> int:
+    """A transposed convolution alone, as long as the tensor is small."""
+    _, height, width, _ = net.shape(x)
+    if height * width * 4 > MOST_PIXELS:
+        return net.relu(x)
+    padding = draw(st.sampled_from([SAME, VALID]))
+    return net.transpose_conv(x, draw(CHANNELS), draw(st.integers(1, 3)), 2, padding)
+
+
+def siamese(draw: st.DrawFn, net: Net, x: int) -> int:
+    """One convolution, its weights used on two tensors."""
+    first = net.conv(x, draw(CHANNELS))
+    second = net.again(net.ops[-1], net.relu(x))
+    return net.add(first, second)
+
+
+def late_input(draw: st.DrawFn, net: Net, x: int) -> int:
+    """A further input of the graph joins in."""
+    other = net.input(*net.shape(x), scale=0.07, zero=5)
+    return net.add(x, other) if draw(st.booleans()) else net.concat([x, other])
+
+
+def no_head(_draw: st.DrawFn, _net: Net, x: int) -> int:
+    return x
+
+
+def dense(draw: st.DrawFn, net: Net, x: int) -> int:
+    return net.dense(net.dense(x, draw(st.integers(1, 40))), draw(st.integers(1, 10)))
+
+
+def classifier(draw: st.DrawFn, net: Net, x: int) -> int:
+    return net.softmax(dense(draw, net, net.mean(x) if draw(st.booleans()) else x))
+
+
+BLOCKS: tuple[Block, ...] = (
+    conv, depthwise, pool, pad, rows, residual, branches, unet, grown, siamese, late_input,
+)  # fmt: skip
+HEADS: tuple[Block, ...] = (no_head, dense, classifier)
+
+
+def _window(
+    draw: st.DrawFn, net: Net, x: int, largest: int
+) -> tuple[tuple[int, int], int, int]:
+    """A kernel that fits the tensor, its padding and its dilation."""
+    _, height, width, _ = net.shape(x)
+    padding, dilation = draw(st.sampled_from([SAME, VALID])), draw(st.integers(1, 2))
+    ...

@@ -1,0 +1,38 @@
+"""The examples in the documentation are real: they run as they stand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from sim.device.loader import load_board
+from sim.policy import Goal, parse_choice, policy_class
+from sim.program import pack_graph, place
+from tests.graphs import unet
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_the_policy_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (DOCS / "write_a_policy.md").read_text()
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert code is not None
+    module = ModuleType("guide_policies")
+    exec(compile(code.group(1), "write_a_policy.md", "exec"), module.__dict__)  # noqa: S102
+    monkeypatch.setitem(__import__("sys").modules, "guide_policies", module)
+    choice = parse_choice("guide_policies:SpillLargest(storage=qspi)")
+    graph, board = unet(40, 60), load_board("arduino_portenta_h7")
+    goal = Goal(board.largest_usable_bytes)
+    program, _ = pack_graph(choice.apply(graph, board, goal))
+    assert program.plan.size_bytes < place(graph).plan.size_bytes
+    assert policy_class("guide_policies:SpillLargest").name == "spill_largest"
+
+
+def test_the_policy_of_the_guide_is_short() -> None:
+    text = (DOCS / "write_a_policy.md").read_text()
+    code = re.search(r"@dataclass.*?```", text, re.DOTALL)
+    assert code is not None
+    assert len([line for line in code.group(0).splitlines() if line.strip()]) <= 22
