@@ -34,8 +34,8 @@ class Spill:
     """Parameters left out are chosen for the goal.
 
     `storage` is one of the board's; `target` the bytes of activations to come down to; `tensors`
-    the names of those that may go; `window` and `lead` the most steps that a spill may drain and
-    a fetch may start ahead, 0 to block.
+    the names of those that may go; `window` and `lead` the most steps that a spill may drain beyond
+    its tensor's last use and a fetch may start ahead, 0 to block.
     """
 
     storage: str | None = None
@@ -176,7 +176,7 @@ class _Chooser:
                     live, cold, times, storage.read_ps(nbytes), ceiling, self.policy.lead, -1
                 )
                 reads.append((cold.gap.stop - ahead, cold.gap.stop))
-            after = gaps[0].made
+            after = gaps[0].gap.start - 1 if self.policy.window == 0 else gaps[0].made
             edit.spill(tensor, storage.name, after, reads, gaps[0].gap.start - 1 + held)
         return edit.graph()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sim.device.board import Board
-from sim.errors import PlanError, PolicyError, SpillwayError
+from sim.errors import ModelError, PlanError, PolicyError, SpillwayError
 from sim.graph.graph import Graph
 from sim.policy import Choice, Goal
 from sim.program import Arena, Program, Runtime, pack_graph, place
@@ -16,6 +16,9 @@ from sim.trace import Trace
 
 TRIAL_FRAMES = 4
 """Inferences simulated to judge one setting among a policy's candidates."""
+
+FAILURES = (ModelError, PlanError, PolicyError)
+"""What a policy's row reports when the policy can't be applied, or makes what is not valid."""
 
 Progress = Callable[[str], None]
 
@@ -104,12 +107,12 @@ class _Search:
                 self.progress(f"trying {setting.name} {setting.params or ''}")
                 try:
                     trial = self._run(self._make(setting), TRIAL_FRAMES)
-                except (PolicyError, PlanError) as error:
+                except FAILURES as error:
                     failure = failure or error
                     continue
                 if best is None or _rank(trial, self.goal) < _rank(best, self.goal):
                     best = trial
-        except PolicyError as error:
+        except FAILURES as error:
             failure = failure or error
         if best is None:
             return Outcome(choice, error=str(failure or f"{choice.name}: nothing to try"))

@@ -1,4 +1,4 @@
-"""From a winner to files that are proven: compiles, verifies in real runtimes, writes all or none."""
+"""From a winner to files that are proven: compiles, verifies in real runtimes, writes."""
 
 from __future__ import annotations
 

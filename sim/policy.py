@@ -62,7 +62,7 @@ class Choice:
     def label(self) -> str:
         """The choice as it was written: parameters that were given stand in brackets."""
         return "+".join(
-            f"{p.name}({', '.join(f'{k}={v}' for k, v in asked)})" if asked else p.name
+            f"{p.name}({','.join(f'{k}={v}' for k, v in asked)})" if asked else p.name
             for p, asked in zip(self.policies, self.asked, strict=True)
         )
 

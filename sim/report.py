@@ -112,14 +112,14 @@ def _storage_pj(trace: Trace, board: Board) -> int:
 def inferences_until_worn(storage: Storage, written: int) -> int | None:
     """How often `written` bytes can be spilled before the storage wears out; None if it does not.
 
-    A card spreads its writes over its whole size; a flash chip's slots stay where they are, and
-    each inference erases them once.
+    What has no blocks, a card, spreads its writes over its whole size; a flash chip's slots stay
+    where they are, and each inference erases them once.
     """
     if not storage.endurance_cycles or not written:
         return None
-    if storage.kind.startswith("sd"):
-        return storage.size_bytes * storage.endurance_cycles // written
-    return storage.endurance_cycles
+    if storage.block_bytes:
+        return storage.endurance_cycles
+    return storage.size_bytes * storage.endurance_cycles // written
 
 
 def check(trace: Trace) -> None:

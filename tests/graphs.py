@@ -80,9 +80,11 @@ class Net:
         assert quantization is not None
         return quantization.zero_point[0]
 
-    def _weights(self, shape: tuple[int, ...], axis: int, x: int) -> tuple[int, int]:
+    def _weights(
+        self, shape: tuple[int, ...], axis: int, x: int, *, per_channel: bool = True
+    ) -> tuple[int, int]:
         channels = shape[axis]
-        count = channels if self.per_channel else 1
+        count = channels if per_channel and self.per_channel else 1
         scales = tuple(float(np.float32(s)) for s in self.random.uniform(0.005, 0.02, count))
         values = self.random.integers(-127, 128, shape, dtype=np.int8)
         weights = self.tensor(
@@ -193,12 +195,9 @@ class Net:
         self.op("PAD", [x, paddings], [out], Table("PadOptions"))
         return out
 
-    def rows(self, x: int, start: int, stop: int) -> int:
-        """A stripe: the rows from `start` up to `stop`."""
-        n, _, w, c = self.shape(x)
-        out = self.like(x, n, stop - start, w, c)
-        ends = self.ints(0, start, 0, 0), self.ints(n, stop - start, w, c)
-        self.op("SLICE", [x, *ends], [out], Table("SliceOptions"))
+    def crop(self, x: int, begin: tuple[int, ...], shape: tuple[int, ...]) -> int:
+        out = self.like(x, *shape)
+        self.op("SLICE", [x, self.ints(*begin), self.ints(*shape)], [out], Table("SliceOptions"))
         return out
 
     def concat(self, xs: Sequence[int], axis: int = 3) -> int:
@@ -233,15 +232,7 @@ class Net:
     def dense(self, x: int, units: int) -> int:
         features = prod(self.shape(x))
         flat = self.reshape(x, (1, features))
-        scale = float(np.float32(0.01))
-        values = self.random.integers(-127, 128, (units, features), dtype=np.int8)
-        weights = self.tensor((units, features), data=values.tobytes(), scale=scale, name="w")
-        bias = self.tensor(
-            (units,),
-            "INT32",
-            data=self.random.integers(-2000, 2000, units).astype("<i4").tobytes(),
-            quantization=Quantization((float(np.float32(scale * self.scale(x))),), (0,)),
-        )
+        weights, bias = self._weights((units, features), 0, x, per_channel=False)
         out = self.tensor((1, units), scale=self._out_scale(x, features))
         options = Table("FullyConnectedOptions", {})
         self.op("FULLY_CONNECTED", [flat, weights, bias], [out], options, 4)

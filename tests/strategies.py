@@ -11,6 +11,7 @@ from tests.graphs import NONE, RELU, RELU6, SAME, VALID, Net
 
 SIZES = st.integers(1, 11)
 CHANNELS = st.integers(1, 8)
+PADDINGS = st.sampled_from([SAME, VALID])
 MOST_PIXELS = 24 * 24
 
 Block = Callable[[st.DrawFn, Net, int], int]
@@ -39,22 +40,28 @@ def graphs(draw: st.DrawFn, *, unused: bool = False) -> Graph:
 
 
 def conv(draw: st.DrawFn, net: Net, x: int) -> int:
-    kernel, padding, dilation = _window(draw, net, x, largest=5)
+    _, height, width, _ = net.shape(x)
+    padding, dilation = draw(PADDINGS), draw(st.integers(1, 2))
+    kernel = (
+        _kernel(draw, height, padding, 5, dilation),
+        _kernel(draw, width, padding, 5, dilation),
+    )
     stride = draw(st.integers(1, 3)) if dilation == 1 else 1
     activation = draw(st.sampled_from([NONE, RELU, RELU6]))
     return net.conv(x, draw(CHANNELS), kernel, stride, padding, dilation, activation)
 
 
 def depthwise(draw: st.DrawFn, net: Net, x: int) -> int:
-    (kernel, _), padding, dilation = _window(draw, net, x, largest=3)
+    padding, dilation = draw(PADDINGS), draw(st.integers(1, 2))
+    kernel = _kernel(draw, min(net.shape(x)[1:3]), padding, 3, dilation)
     stride = draw(st.integers(1, 2)) if dilation == 1 else 1
     multiplier = draw(st.integers(1, 3)) if net.shape(x)[3] < 9 else 1
     return net.depthwise(x, kernel, stride, padding, multiplier, dilation)
 
 
 def pool(draw: st.DrawFn, net: Net, x: int) -> int:
-    (kernel, _), padding, _ = _window(draw, net, x, largest=3)
-    kind = draw(st.sampled_from(["MAX", "AVERAGE"]))
+    padding, kind = draw(PADDINGS), draw(st.sampled_from(["MAX", "AVERAGE"]))
+    kernel = _kernel(draw, min(net.shape(x)[1:3]), padding, 3)
     return net.pool(x, kind, kernel, draw(st.integers(1, 3)), padding)
 
 
@@ -63,12 +70,15 @@ def pad(draw: st.DrawFn, net: Net, x: int) -> int:
     return net.pad(x, *edges)
 
 
-def rows(draw: st.DrawFn, net: Net, x: int) -> int:
-    """A stripe, or two that are joined again."""
-    height = net.shape(x)[1]
+def stripes(draw: st.DrawFn, net: Net, x: int) -> int:
+    """Some of the rows, or all of them in two stripes that are joined again."""
+    n, height, width, c = net.shape(x)
     cut = draw(st.integers(1, height))
-    first = net.rows(x, 0, cut)
-    return net.concat([first, net.rows(x, cut, height)], axis=1) if cut < height else first
+    first = net.crop(x, (0, 0, 0, 0), (n, cut, width, c))
+    if cut == height or draw(st.booleans()):
+        return first
+    second = net.crop(x, (0, cut, 0, 0), (n, height - cut, width, c))
+    return net.concat([first, second], axis=1)
 
 
 def residual(draw: st.DrawFn, net: Net, x: int) -> int:
@@ -96,17 +106,18 @@ def branches(draw: st.DrawFn, net: Net, x: int) -> int:
 
 def unet(draw: st.DrawFn, net: Net, x: int) -> int:
     """Halved, something done, doubled by a transposed convolution, joined with the skip."""
-    _, height, width, _ = net.shape(x)
+    n, height, width, _ = net.shape(x)
     if height % 2 or width % 2:
         x = net.pad(x, 0, height % 2, 0, width % 2)
+        n, height, width, _ = net.shape(x)
     if draw(st.booleans()):
         x = net.conv(x, draw(CHANNELS))
     down = net.pool(x)
-    down = unet(draw, net, down) if draw(st.booleans()) else net.conv(down, draw(CHANNELS))
+    deeper = height > 4 and draw(st.booleans())
+    down = unet(draw, net, down) if deeper else net.conv(down, draw(CHANNELS))
     up = net.transpose_conv(down, draw(CHANNELS), draw(st.integers(2, 3)))
-    _, height, width, _ = net.shape(x)
     if net.shape(up)[1:3] != (height, width):  # the inner U-Net padded
-        up = net.conv(net.rows(up, 0, height), 3, (1, 2), padding=VALID)
+        up = net.crop(up, (0, 0, 0, 0), (n, height, width, net.shape(up)[3]))
     return net.concat(draw(st.permutations([up, x])))
 
 
@@ -115,7 +126,7 @@ def grown(draw: st.DrawFn, net: Net, x: int) -> int:
     _, height, width, _ = net.shape(x)
     if height * width * 4 > MOST_PIXELS:
         return net.relu(x)
-    padding = draw(st.sampled_from([SAME, VALID]))
+    padding = draw(PADDINGS)
     return net.transpose_conv(x, draw(CHANNELS), draw(st.integers(1, 3)), 2, padding)
 
 
@@ -145,15 +156,12 @@ def classifier(draw: st.DrawFn, net: Net, x: int) -> int:
 
 
 BLOCKS: tuple[Block, ...] = (
-    conv, depthwise, pool, pad, rows, residual, branches, unet, grown, siamese, late_input,
+    conv, depthwise, pool, pad, stripes, residual, branches, unet, grown, siamese, late_input,
 )  # fmt: skip
 HEADS: tuple[Block, ...] = (no_head, dense, classifier)
 
 
-def _window(
-    draw: st.DrawFn, net: Net, x: int, largest: int
-) -> tuple[tuple[int, int], int, int]:
-    """A kernel that fits the tensor, its padding and its dilation."""
-    _, height, width, _ = net.shape(x)
-    padding, dilation = draw(st.sampled_from([SAME, VALID])), draw(st.integers(1, 2))
-    ...
+def _kernel(draw: st.DrawFn, size: int, padding: int, largest: int, dilation: int = 1) -> int:
+    """A kernel's extent that fits into `size`."""
+    fitting = largest if padding == SAME else min(largest, (size - 1) // dilation + 1)
+    return draw(st.integers(1, fitting))

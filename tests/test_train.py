@@ -62,13 +62,13 @@ def test_drone_seg_tells_the_classes_apart_on_scenes_it_has_not_seen() -> None:
     interpreter = litert.Interpreter(model_content=model_bytes("drone_seg"), num_threads=1)
     interpreter.allocate_tensors()
     (entry,), (end,) = interpreter.get_input_details(), interpreter.get_output_details()
-    unseen = scenes(2_000_000, 24)
+    unseen = scenes(2_000_000, 8)
     right = 0.0
     for image, truth in zip(unseen.image, unseen.classes, strict=True):
         interpreter.set_tensor(entry["index"], (image.astype(np.int16) - 128).astype(np.int8)[None])
         interpreter.invoke()
         right += float((interpreter.get_tensor(end["index"])[0].argmax(axis=-1) == truth).mean())
-    assert right / 24 > 0.88
+    assert right / len(unseen.image) > 0.88
 
 
 def test_unknown_op_holds_its_options_and_no_runtime_takes_it() -> None:
@@ -95,8 +95,8 @@ def test_a_seed_always_draws_the_same_scene_and_another_draws_another() -> None:
 
 
 def test_scenes_show_every_class_often_enough_to_learn_it() -> None:
-    drawn = scenes(0, 24)
-    assert drawn.image.shape == (24, 80, 120, 3)
+    drawn = scenes(0, 12)
+    assert drawn.image.shape == (12, 80, 120, 3)
     share = np.bincount(drawn.classes.ravel(), minlength=len(CLASSES)) / drawn.classes.size
     assert len(share) == len(CLASSES)
     assert share.min() > 0.03

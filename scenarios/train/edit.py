@@ -130,7 +130,7 @@ def _pack(model: schema.ModelT) -> bytes:
 
 def _layer_name(tensor_name: str) -> str:
     """The Keras layer in a name such as model_1/layer_1/Relu;…, which Keras has numbered anew."""
-    path = tensor_name.split(";")[0].split("/")
+    path = tensor_name.split(";", maxsplit=1)[0].split("/")
     return re.sub(r"_\d+$", "", path[1]) if len(path) > 1 else "output"
 
 

@@ -11,6 +11,7 @@ from sim.deploy.slots import Slot, slot_table
 from sim.device.board import Board
 from sim.graph.graph import Graph, Tensor
 from sim.graph.lifetimes import ARENA_ALIGNMENT
+from sim.plan.runtime_overhead import required_arena
 from sim.program import Program
 from sim.ranges import round_up
 
@@ -49,8 +50,8 @@ _NO_ATTRIBUTE = """\
 
 _NEEDS = """\
 /* What TFLM needs, in bytes: activations with scratch, what persists, and what it needs only
-   while it plans. Spilled tensors lie in their slots; with TFLM's own kernels for variables they
-   take SPILLWAY_SPILLED_BYTES more, in the persistent part. */
+   while it plans. Spilled tensors lie in their slots, which takes own kernels for variables or an
+   arena of their own for what persists; SPILLWAY_STOCK_ARENA_BYTES holds them as well. */
 """
 
 _ARENA = """\
@@ -129,13 +130,20 @@ def config_header(
 
 
 def _needs(program: Program, slots: Sequence[Slot]) -> str:
-    needed = program.arena()
+    needed, runtime = program.arena(), program.runtime
+    stock = required_arena(
+        program.graph,
+        head_bytes=needed.activations,
+        bits=runtime.bits,
+        kernels=runtime.kernels,
+    )
     spilled = sum(round_up(slot.size_bytes, ARENA_ALIGNMENT) for slot in slots)
     return _NEEDS + macros(
         ("ACTIVATION_BYTES", unsigned(needed.activations)),
         ("PERSISTENT_BYTES", unsigned(needed.persistent)),
         ("TEMPORARY_BYTES", unsigned(needed.temporary)),
         ("SPILLED_BYTES", unsigned(spilled)),
+        ("STOCK_ARENA_BYTES", unsigned(stock)),
         ("RESOURCE_VARIABLES", str(_variables(program.graph))),
     )
 

@@ -23,7 +23,7 @@ InputSets = Sequence[Arrays]
 """Sets of inputs; a set holds one array per input, in the order of the main subgraph."""
 
 _RECORDED = re.compile(r"Arena allocation (head|tail|total) (\d+) bytes")
-_MESSAGE_CHARACTERS = 600
+_MESSAGE_CHARACTERS = 300
 
 
 class RuntimeRefusal(SpillwayError):  # noqa: N818

@@ -9,8 +9,8 @@ from sim.device.cost import op_cycles
 from sim.engine.bus import Bus
 from sim.engine.clock import Clock
 from sim.engine.storage import Job, Process, StorageActor
-from sim.engine.transfers import Schedule
 from sim.graph.graph import Graph, Op
+from sim.graph.rewrite import TRANSFER_KINDS
 from sim.trace import (
     COMPUTE,
     COPY,
@@ -22,6 +22,7 @@ from sim.trace import (
     WINDOW_NOT_DRAINED,
     Span,
 )
+from sim.transfers import Transfer, fences
 from sim.units import cycles_to_ps
 
 
@@ -33,12 +34,14 @@ class Core:
         env: Clock,
         graph: Graph,
         board: Board,
-        plan: Schedule,
+        moves: tuple[Transfer, ...],
         bus: Bus,
         storages: Mapping[str, StorageActor],
         log: Callable[[Span], None],
     ) -> None:
-        self.env, self.graph, self.plan, self.bus = env, graph, plan, bus
+        self.env, self.graph, self.bus = env, graph, bus
+        self.moves = {move.step: move for move in moves}
+        self.fences = fences(moves, len(graph.ops))
         self.storages, self.log = storages, log
         self.work_ps = [
             cycles_to_ps(op_cycles(graph, op, board), board.core.clock_hz) for op in graph.ops
@@ -49,16 +52,19 @@ class Core:
         """Runs every op of the graph once."""
         jobs: dict[int, Job] = {}
         for step, op in enumerate(self.graph.ops):
-            yield from self._wait(step, frame, [jobs[s] for s in self.plan.fences[step]])
+            yield from self._wait(step, frame, [jobs[s] for s in self.fences[step]])
             yield from self._compute(step, op.kind, frame)
-            transfer = self.plan.transfers.get(step)
+            transfer = self.moves.get(step)
             if transfer is not None:
                 earlier = [jobs[s] for s in transfer.after]
-                job = Job(transfer, frame, self.env.event(), earlier)
+                subject = self.graph.tensors[transfer.tensor].name
+                job = Job(transfer, subject, frame, self.env.event(), earlier)
                 jobs[step] = job
                 self.storages[transfer.storage].start(job)
                 if not self.storages[transfer.storage].storage.dma:
                     yield from self._copy(step, frame, job)
+        last = len(self.graph.ops) - 1
+        yield from self._wait(last, frame, [jobs[s] for s in self.fences[-1]])
 
     def _wait(self, step: int, frame: int, jobs: Sequence[Job]) -> Process:
         for job in jobs:
@@ -69,18 +75,18 @@ class Core:
             self._log_wait(step, frame, job, start_ps, self.env.now_ps)
 
     def _log_wait(self, step: int, frame: int, job: Job, start_ps: int, stop_ps: int) -> None:
-        """A wait, cut where the storage itself was held up."""
+        """A wait, cut where the storage itself was busy."""
         fetch = job.transfer.kind == FETCH
         cause = FETCH_NOT_DONE if fetch else WINDOW_NOT_DRAINED
         at = start_ps
-        for spike_start, spike_stop in job.spikes:
+        for spike_start, spike_stop in self.storages[job.transfer.storage].spikes_since(start_ps):
             first, last = max(at, spike_start), min(stop_ps, spike_stop)
             if first >= last:
                 continue
-            self._log(at, first, STALL, job.transfer.tensor, frame, step, cause)
-            self._log(first, last, STALL, job.transfer.tensor, frame, step, STORAGE_BUSY)
+            self._log(at, first, STALL, job.subject, frame, step, cause)
+            self._log(first, last, STALL, job.subject, frame, step, STORAGE_BUSY)
             at = last
-        self._log(at, stop_ps, STALL, job.transfer.tensor, frame, step, cause)
+        self._log(at, stop_ps, STALL, job.subject, frame, step, cause)
 
     def _compute(self, step: int, kind: str, frame: int) -> Process:
         start_ps, work_ps = self.env.now_ps, self.work_ps[step]
@@ -113,14 +119,12 @@ class Core:
             at += lost_ps
 
     def _copy(self, step: int, frame: int, job: Job) -> Process:
-        """The core itself moves the bytes: it waits for the storage's turn, then it is busy."""
+        """The core itself moves the bytes: it waits until it may begin, then it is busy."""
         start_ps = self.env.now_ps
         if not job.done.processed:
             yield job.done
-        began_ps = max(start_ps, job.started_ps)
-        if began_ps > start_ps:
-            self._log(start_ps, began_ps, STALL, job.transfer.tensor, frame, step, STORAGE_BUSY)
-        self._log(began_ps, self.env.now_ps, COPY, job.transfer.tensor, frame, step)
+        self._log_wait(step, frame, job, start_ps, job.started_ps)
+        self._log(job.started_ps, self.env.now_ps, COPY, job.subject, frame, step)
 
     def _log(
         self,
@@ -137,6 +141,8 @@ class Core:
 
 
 def _bytes_touched(graph: Graph, op: Op) -> int:
-    """Activation bytes that an op reads and writes, each once."""
-    tensors = (graph.tensors[t] for t in (*op.reads, *op.outputs))
+    """Activation bytes that the core moves for an op, each once; a storage moves a transfer's."""
+    if op.kind in TRANSFER_KINDS:
+        return 0
+    tensors = (graph.tensors[t] for t in {*op.reads, *op.outputs})
     return sum(t.nbytes for t in tensors if not t.is_constant)

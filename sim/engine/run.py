@@ -9,9 +9,9 @@ from sim.engine.bus import Bus
 from sim.engine.clock import Clock
 from sim.engine.core import Core
 from sim.engine.storage import Process, StorageActor
-from sim.engine.transfers import schedule
 from sim.program import Program
 from sim.trace import CORE, Span, Trace
+from sim.transfers import transfers
 
 
 def simulate(program: Program, board: Board, *, frames: int = 1, seed: int = 0) -> Trace:
@@ -21,15 +21,15 @@ def simulate(program: Program, board: Board, *, frames: int = 1, seed: int = 0) 
     frames and seed give the same trace.
     """
     env = Clock()
-    plan = schedule(program)
-    used = dict.fromkeys(t.storage for t in plan.transfers.values())
+    moves = transfers(program)
+    used = dict.fromkeys(t.storage for t in moves)
     spans: list[Span] = []
     bus = Bus(env, board.bus_bytes_per_s)
     dma = simpy.Resource(env, capacity=board.dma_channels)
     storages = {
         name: StorageActor(env, board.storage(name), bus, dma, seed, spans.append) for name in used
     }
-    core = Core(env, program.graph, board, plan, bus, storages, spans.append)
+    core = Core(env, program.graph, board, moves, bus, storages, spans.append)
     times: list[tuple[int, int]] = []
 
     def play() -> Process:
@@ -40,4 +40,5 @@ def simulate(program: Program, board: Board, *, frames: int = 1, seed: int = 0) 
 
     env.process(play())
     env.run()
+    spans.sort(key=lambda span: span.stop_ps)
     return Trace(tuple(spans), tuple(times), (CORE, *used))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import simpy
@@ -12,26 +13,30 @@ import simpy
 from sim.device.board import Storage
 from sim.engine.bus import Bus
 from sim.engine.clock import Clock
-from sim.engine.transfers import Transfer
-from sim.trace import COPY, CORE, FETCH, SPILL, STALL, STORAGE_BUSY, Span
+from sim.trace import SPILL, STALL, STORAGE_BUSY, Span
+from sim.transfers import Transfer
 
 Process = Generator[simpy.Event, Any, None]
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A transfer on its way in one frame; `spikes` are the intervals in which it was held up."""
+    """A transfer on its way in one frame."""
 
     transfer: Transfer
+    subject: str
     frame: int
     done: simpy.Event
     after: list[Job]
-    spikes: list[tuple[int, int]] = field(default_factory=list)
     started_ps: int = 0
 
 
 class StorageActor:
-    """Requests wait for their turn, then for a busy storage, then for a DMA channel."""
+    """Serves requests in the order in which they were made.
+
+    A request waits for its turn, for the transfers it has to come after, for a busy storage, and
+    for a DMA channel. `spikes` are the times at which the storage was busy.
+    """
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class StorageActor:
     ) -> None:
         self.env, self.storage, self.bus, self.dma, self.log = env, storage, bus, dma, log
         self.turn = simpy.Resource(env, capacity=1)
+        self.spikes: list[tuple[int, int]] = []
         self.random = random.Random(f"{seed}/{storage.name}")
 
     def start(self, job: Job) -> None:
@@ -51,12 +57,16 @@ class StorageActor:
         self.bus.outstanding += 1
         self.env.process(self._serve(job))
 
+    def spikes_since(self, start_ps: int) -> list[tuple[int, int]]:
+        """The spikes that ended after that time."""
+        return self.spikes[bisect_right(self.spikes, start_ps, key=lambda spike: spike[1]) :]
+
     def _serve(self, job: Job) -> Process:
-        for earlier in job.after:
-            if not earlier.done.processed:
-                yield earlier.done
         with self.turn.request() as turn:
             yield turn
+            for earlier in job.after:
+                if not earlier.done.processed:
+                    yield earlier.done
             yield from self._be_busy(job)
             if self.storage.dma:
                 with self.dma.request() as channel:
@@ -73,7 +83,7 @@ class StorageActor:
             return
         start_ps = self.env.now_ps
         yield self.env.timeout(busy.quantile_ps(self.random.random()))
-        job.spikes.append((start_ps, self.env.now_ps))
+        self.spikes.append((start_ps, self.env.now_ps))
         self._log(job, start_ps, STALL, 0, STORAGE_BUSY)
 
     def _move(self, job: Job) -> Process:
@@ -97,10 +107,7 @@ class StorageActor:
         transfer = job.transfer
         self.log(
             Span(
-                start_ps, self.env.now_ps, self.storage.name, kind, transfer.tensor,
+                start_ps, self.env.now_ps, self.storage.name, kind, job.subject,
                 job.frame, transfer.step, nbytes, cause,
             )
         )  # fmt: skip
-
-
-__all__ = ["COPY", "CORE", "FETCH", "Job", "Process", "StorageActor"]

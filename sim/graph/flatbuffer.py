@@ -267,7 +267,9 @@ def _build_vector(
 ) -> int:
     start = _function(f"{name}Start{spec.accessor}Vector")
     if spec.is_numeric:
-        kind = "f" if any(isinstance(v, float) for v in values) else "i"
+        kind = "i" if any(v < 0 for v in values) else "u"
+        if any(isinstance(v, float) for v in values):
+            kind = "f"
         width = _element_bytes(f"{name}Start{spec.accessor}Vector")
         return int(builder.CreateNumpyVector(np.array(values, dtype=f"<{kind}{width}")))
     if values and isinstance(values[0], str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from types import MappingProxyType
@@ -27,6 +27,14 @@ OFFLINE_PLAN = "OfflineMemoryAllocation"
 
 WINDOWS_METADATA = "spillway_windows"
 """A file's entry for what TFLite has no words for: JSON [[step, window], ...] of the spills."""
+
+_BODY_FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "IF": ("then_subgraph_index", "else_subgraph_index"),
+        "CALL_ONCE": ("init_subgraph_index",),
+        "WHILE": ("cond_subgraph_index", "body_subgraph_index"),
+    }
+)
 
 PACKED_BITS: Mapping[str, int] = MappingProxyType({"INT4": 4, "UINT4": 4, "INT2": 2})
 """Types whose constants are stored with less than a byte per element."""
@@ -60,6 +68,9 @@ class Table:
 
 
 NO_OPTIONS = Table()
+
+LEFT_OUT = -1
+"""An op's mark for an optional input that it does without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,7 @@ class Tensor:
 class Op:
     """One step. `kind` is TFLite's name ("CONV_2D"), or "CUSTOM" with `custom_code`.
 
-    An input of -1 is an optional one left out. `window` is the number of further steps for which
+    An input may be LEFT_OUT. `window` is the number of further steps for which
     a spill keeps its source bytes, while the transfer runs; 0 blocks.
     """
 
@@ -126,7 +137,12 @@ class Op:
     @property
     def reads(self) -> tuple[int, ...]:
         """The inputs that are there."""
-        return tuple(t for t in self.inputs if t >= 0)
+        return tuple(t for t in self.inputs if t != LEFT_OUT)
+
+    @property
+    def calls(self) -> tuple[int, ...]:
+        """The numbers of the subgraphs that a control-flow op runs; number n is `bodies[n - 1]`."""
+        return tuple(self.options.integer(key, -1) for key in _BODY_FIELDS.get(self.kind, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,51 +209,74 @@ class Graph:
             yield from body.ops
 
     def verify(self) -> None:
-        """Raises ModelError where an id is out of range or a value is read before it is made."""
+        """Raises ModelError for an id out of range, a value not yet made, endless control flow."""
         for index, tensor in enumerate(self.tensors):
             if tensor.id != index:
                 raise ModelError(f"{self.name}: tensor {index}: found id {tensor.id}")
-        _verify_body(self, "main", self.ops, self.inputs, self.outputs, (0, self.main_tensors))
-        for body in self.bodies:
-            owned = (body.first_tensor, body.stop_tensor)
-            _verify_body(self, body.name, body.ops, body.inputs, body.outputs, owned)
+        main = Body("main", self.ops, self.inputs, self.outputs, 0, self.main_tensors)
+        bodies = (main, *self.bodies)
+        for body in bodies:
+            _verify_body(self, body)
+        _verify_calls(self, bodies)
+        for signature in self.signatures:
+            owner, where = bodies[signature.subgraph], f"signature {signature.key}"
+            for _, tensor_id in (*signature.inputs, *signature.outputs):
+                _verify_id(self, owner, tensor_id, where)
 
 
-def _verify_body(
-    graph: Graph,
-    name: str,
-    ops: tuple[Op, ...],
-    inputs: tuple[int, ...],
-    outputs: tuple[int, ...],
-    owned: tuple[int, int],
-) -> None:
-    def check(tensor: int, where: str) -> None:
-        if not owned[0] <= tensor < owned[1]:
-            raise ModelError(
-                f"{graph.name}: {where}: found tensor {tensor}, wanted {owned[0]}..{owned[1] - 1}"
-            )
-
-    for tensor in (*inputs, *outputs):
-        check(tensor, f"subgraph {name}: inputs and outputs")
-    ready = set(inputs)
-    ready.update(t.id for t in graph.tensors[owned[0] : owned[1]] if t.is_constant or t.is_variable)
-    for step, op in enumerate(ops):
-        where = f"subgraph {name}: op {step} {op.kind}"
+def _verify_body(graph: Graph, body: Body) -> None:
+    for tensor in (*body.inputs, *body.outputs):
+        _verify_id(graph, body, tensor, f"subgraph {body.name}: inputs and outputs")
+    own = graph.tensors[body.first_tensor : body.stop_tensor]
+    ready = {t.id for t in own if t.is_constant or t.is_variable} | set(body.inputs)
+    for step, op in enumerate(body.ops):
+        where = f"subgraph {body.name}: op {step} {op.kind}"
+        for tensor in (*op.reads, *op.outputs, *(t for t in op.intermediates if t != LEFT_OUT)):
+            _verify_id(graph, body, tensor, where)
         for tensor in op.reads:
-            check(tensor, where)
             if tensor not in ready and graph.tensors[tensor].nbytes:
                 raise ModelError(
                     f"{graph.name}: {where}: reads tensor {tensor} "
                     f"({graph.tensors[tensor].name}) before any op makes it"
                 )
         for tensor in op.outputs:
-            check(tensor, where)
             if tensor in ready and not graph.tensors[tensor].is_variable:
                 raise ModelError(
                     f"{graph.name}: {where}: writes tensor {tensor} "
                     f"({graph.tensors[tensor].name}), which is an input, a constant or made already"
                 )
             ready.add(tensor)
-    for tensor in outputs:
+    for tensor in body.outputs:
         if tensor not in ready:
-            raise ModelError(f"{graph.name}: subgraph {name}: output tensor {tensor} is never made")
+            raise ModelError(
+                f"{graph.name}: subgraph {body.name}: output tensor {tensor} is never made"
+            )
+
+
+def _verify_id(graph: Graph, body: Body, tensor: int, where: str) -> None:
+    if not body.first_tensor <= tensor < body.stop_tensor:
+        raise ModelError(
+            f"{graph.name}: {where}: found tensor {tensor}, "
+            f"wanted {body.first_tensor}..{body.stop_tensor - 1}"
+        )
+
+
+def _verify_calls(graph: Graph, bodies: Sequence[Body]) -> None:
+    calls: list[set[int]] = []
+    for body in bodies:
+        for step, op in enumerate(body.ops):
+            for number in op.calls:
+                if not 1 <= number < len(bodies):
+                    raise ModelError(
+                        f"{graph.name}: subgraph {body.name}: op {step} {op.kind}: "
+                        f"found subgraph {number}, wanted 1..{len(bodies) - 1}"
+                    )
+        calls.append({number for op in body.ops for number in op.calls})
+    for number, body in enumerate(bodies):
+        reached: set[int] = set()
+        ahead = calls[number]
+        while ahead:
+            reached |= ahead
+            ahead = set().union(*(calls[n] for n in ahead)) - reached
+        if number in reached:
+            raise ModelError(f"{graph.name}: subgraph {body.name}: runs itself again and again")

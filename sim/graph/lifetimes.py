@@ -20,12 +20,6 @@ ARRIVAL = -1
 UNUSED = Range(-2, -1)
 """Tensors that no op uses: TFLM places them all, alive at the same time as each other only."""
 
-_BODY_FIELDS = {
-    "IF": ("then_subgraph_index", "else_subgraph_index"),
-    "CALL_ONCE": ("init_subgraph_index",),
-    "WHILE": ("cond_subgraph_index", "body_subgraph_index"),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
@@ -105,11 +99,9 @@ class _Marker:
             start = self.step
             for tensor in op.outputs:
                 self._create(tensor)
-            for key in _BODY_FIELDS.get(op.kind, ()):
-                called = op.options.integer(key, -1)
-                if 1 <= called <= len(self.graph.bodies):
-                    self.step += 1
-                    self._mark(called, self.graph.bodies[called - 1])
+            for called in op.calls:
+                self.step += 1
+                self._mark(called, self.graph.bodies[called - 1])
             for tensor in (*op.reads, *op.outputs):
                 self._use(tensor)
             if op.window:

@@ -102,18 +102,23 @@ class Rewrite:
         """The edited graph, without tensors that nothing uses and without the old plan."""
         ops: list[Op] = []
         place_of = {-1: -1}
+        held: dict[int, int] = {}
         for step, op in enumerate(self._graph.ops):
             ops.extend(self._before.get(step, ()))
             place_of[step] = len(ops)
+            if op.window:
+                held[len(ops)] = step + op.window
             names = self._renamed.get(step)
             if names and any(t in names for t in op.inputs):
                 op = replace(op, inputs=tuple(names.get(t, t) for t in op.inputs))  # noqa: PLW2901
             ops.append(op)
             ops.extend(self._after.get(step, ()))
+        ops.extend(self._before.get(len(self._graph.ops), ()))
         for place, op in enumerate(ops):
-            held = self._hold_until.get(op.inputs[0], -1) if op.kind == ASSIGN else -1
-            if place_of[held] > place:
-                ops[place] = replace(op, window=place_of[held] - place)
+            if op.kind == ASSIGN and op.inputs[0] in self._hold_until:
+                held[place] = self._hold_until[op.inputs[0]]
+        for place, step in held.items():
+            ops[place] = replace(ops[place], window=max(0, place_of[step] - place))
         edited = replace(
             self._graph.without_plan(),
             tensors=tuple(self._tensors),
@@ -166,15 +171,13 @@ def drop_dead_tensors(graph: Graph) -> Graph:
         )
 
     def body(old: Body) -> Body:
-        owned = [new[t.id] for t in kept if old.first_tensor <= t.id < old.stop_tensor]
-        first = owned[0] if owned else 0
         return Body(
             old.name,
             tuple(renumber(op) for op in old.ops),
             ids(old.inputs),
             ids(old.outputs),
-            first,
-            first + len(owned),
+            sum(t.id < old.first_tensor for t in kept),
+            sum(t.id < old.stop_tensor for t in kept),
         )
 
     def signature(old: Signature) -> Signature:

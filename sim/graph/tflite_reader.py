@@ -45,7 +45,7 @@ def read_bytes(data: bytes, source: str = "model") -> Graph:
     model = flatbuffer.read_root(data, source)
     reader = _Reader(model, data, source)
     graph = reader.graph(Path(source).stem)
-    graph.verify()
+    replace(graph, name=source).verify()
     return graph
 
 
@@ -171,19 +171,26 @@ class _Reader:
     def _with_windows(self, ops: tuple[Op, ...], entry: bytes | None) -> tuple[Op, ...]:
         if entry is None:
             return ops
-        try:
-            windows = {int(step): int(window) for step, window in json.loads(entry)}
-        except (ValueError, TypeError):
-            raise self._error(
-                f"metadata {WINDOWS_METADATA}: found {entry[:40]!r}, wanted [[step, window], ...]"
-            ) from None
-        for step, window in windows.items():
-            if not 0 <= step < len(ops) or window < 0:
+        windows: dict[int, int] = {}
+        for step, window in self._windows(entry):
+            if not (0 <= step < len(ops) and 0 <= window < len(ops) - step):
                 raise self._error(
                     f"metadata {WINDOWS_METADATA}: found window {window} of step {step}, "
-                    f"wanted one of 0 or more, of a step below {len(ops)}"
+                    f"wanted one of 0 or more, that ends before step {len(ops)}"
                 )
+            windows[step] = window
         return tuple(replace(op, window=windows.get(i, 0)) for i, op in enumerate(ops))
+
+    def _windows(self, entry: bytes) -> list[tuple[int, int]]:
+        try:
+            pairs = [(step, window) for step, window in json.loads(entry)]
+        except (ValueError, TypeError, RecursionError):
+            pairs = [(None, None)]
+        if any(type(number) is not int for pair in pairs for number in pair):
+            raise self._error(
+                f"metadata {WINDOWS_METADATA}: found {entry[:40]!r}, wanted [[step, window], ...]"
+            )
+        return pairs
 
     def _metadata(self, table: Table) -> tuple[str, bytes]:
         index = table.integer("buffer")
@@ -211,7 +218,7 @@ class _Reader:
 
 
 def _ids(local: tuple[int, ...] | None, first: int) -> tuple[int, ...]:
-    return tuple(i + first if i >= 0 else -1 for i in local or ())
+    return tuple(i + first if i >= 0 else i for i in local or ())
 
 
 def _quantization(table: Table | None) -> Quantization | None:

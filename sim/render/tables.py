@@ -41,10 +41,10 @@ def show_comparison(comparison: Comparison, title: str) -> None:
         f"least {goal.minimize}",
         style="dim",
     )
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("", width=2)
     table.add_column("policy", overflow="fold")
-    for name in ("fits", "arena B", "of budget", "latency", "change", "stalls", "moved B"):
+    for name in ("fits", "arena B", "budget", "latency", "change", "stalls", "moved B"):
         table.add_column(name, justify="right", no_wrap=True)
     first = _first_latency(comparison)
     for index, outcome in enumerate(comparison.outcomes):
@@ -94,7 +94,7 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
     best = comparison.best
     if not best.fits(comparison.goal) and best.arena is not None:
         over = best.arena.required - comparison.goal.sram_bytes
-        yield f"Nothing fits: the smallest needs {grouped(over)} B more than the budget."
+        yield f"Nothing fits: the smallest is {grouped(over)} B over the budget."
     profile = comparison.board.core.profile
     trust = f"within {profile.error_percent:g} %" if profile.error_percent else "error not known"
     state = "calibrated" if profile.calibrated else "not calibrated"
@@ -227,9 +227,11 @@ def show_board(board: Board) -> None:
     for storage in board.storages:
         storages.add_row(*_storage_row(storage))
     out.print(storages)
-    assumed = sorted(_assumed(board))
-    if assumed:
-        out.print(f"Assumed, not sourced: {', '.join(assumed)}.")
+    sources = board.all_sources()
+    assumed = sum(source.startswith("assumed") for source in sources.values())
+    out.print(
+        f"{assumed} of {len(sources)} numbers are assumed; --json names each with its source."
+    )
 
 
 def _storage_row(storage: Storage) -> Iterable[str]:
@@ -242,16 +244,6 @@ def _storage_row(storage: Storage) -> Iterable[str]:
         format_time(storage.read_ps(probe)),
         "DMA" if storage.dma else "the core",
     )
-
-
-def _assumed(board: Board) -> Iterable[str]:
-    parts: list[tuple[str, Any]] = [(board.name, board), (board.core.name, board.core)]
-    parts += [(m.name, m) for m in board.memories] + [(s.name, s) for s in board.storages]
-    parts.append((board.core.profile.name, board.core.profile))
-    for name, part in parts:
-        for key, source in part.sources.items():
-            if str(source).startswith("assumed"):
-                yield f"{name}.{key}"
 
 
 def show_policies(rows: Sequence[tuple[str, str, str]]) -> None:
@@ -269,7 +261,8 @@ def show_policy(policy: type[Policy], defaults: Mapping[str, Any]) -> None:
     """One policy: what it does, and each parameter with its default."""
     out = console()
     out.print(Text(f"{policy.name}: {policy.summary}", style="bold"))
-    out.print(inspect.cleandoc(policy.__doc__ or ""))
+    for paragraph in inspect.cleandoc(policy.__doc__ or "").split("\n\n"):
+        out.print(" ".join(paragraph.splitlines()))
     for name, default in defaults.items():
         out.print(f"  {name} = {'chosen for the goal' if default is None else default}")
 

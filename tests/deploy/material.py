@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sim.device.board import Board, Core, CostProfile, Memory, Storage
 from sim.graph.graph import Graph, Op, Table
@@ -17,7 +18,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "models"
 NAMES = ("kws_ref_model", "micro_speech_quantized", "pretrainedResnet_quant", "vww_96_int8")
 
 
-def storage(name: str, kind: str, size: int, **fields: int) -> Storage:
+def storage(name: str, kind: str, size: int, **fields: Any) -> Storage:
     return Storage(name, kind, size, 100, 100, 10**7, 10**7, **fields)
 
 

@@ -14,6 +14,7 @@ from sim.deploy.slots import SPILL, slot_table, transfers
 from sim.device.board import Board
 from sim.errors import CannotFitError
 from sim.graph.graph import Graph
+from sim.plan.runtime_overhead import required_arena
 from sim.program import Program, place
 from tests.deploy.material import CARD, NOR, SDRAM, board, chain, spilled, storage
 
@@ -30,7 +31,8 @@ int main(void) {
   printf("aligned %d\\n", (int)((uintptr_t)tensor_arena % SPILLWAY_ARENA_ALIGNMENT));
   printf("arena %u %u %u %u\\n", (unsigned)sizeof tensor_arena, SPILLWAY_ACTIVATION_BYTES,
          SPILLWAY_PERSISTENT_BYTES, SPILLWAY_TEMPORARY_BYTES);
-  printf("fits %d %u %u\\n", SPILLWAY_FITS, SPILLWAY_ARENA_USABLE_BYTES, SPILLWAY_SPILLED_BYTES);
+  printf("fits %d %u %u %u\\n", SPILLWAY_FITS, SPILLWAY_ARENA_USABLE_BYTES,
+         SPILLWAY_SPILLED_BYTES, SPILLWAY_STOCK_ARENA_BYTES);
   printf("hash %s %s %s\\n", SPILLWAY_MODEL_SHA256, SPILLWAY_SOURCE_SHA256, SPILLWAY_BOARD);
   printf("counts %d %d %d %d %d %d\\n", SPILLWAY_INPUT_COUNT, SPILLWAY_OUTPUT_COUNT,
          SPILLWAY_SLOT_COUNT, SPILLWAY_TRANSFER_COUNT, SPILLWAY_STEP_COUNT,
@@ -80,12 +82,14 @@ def expected(program: Program, host: Board) -> list[str]:
     slots, moves = slot_table(graph, host), transfers(graph)
     size = -(-arena.required // 16) * 16
     spilled_bytes = sum(-(-s.size_bytes // 16) * 16 for s in slots)
+    stock = required_arena(graph, head_bytes=arena.activations, variables_in_arena=True)
+    assert stock - size in range(spilled_bytes, spilled_bytes + 17)
     names = [s.name for s in slots]
     fits = int(size <= host.largest_usable_bytes)
     lines = [
         "aligned 0",
         f"arena {size} {arena.activations} {arena.persistent} {arena.temporary}",
-        f"fits {fits} {host.largest_usable_bytes} {spilled_bytes}",
+        f"fits {fits} {host.largest_usable_bytes} {spilled_bytes} {stock}",
         f"hash {'m' * 64} {'s' * 64} testboard",
         f"counts {len(graph.inputs)} {len(graph.outputs)} {len(slots)} {len(moves)} "
         f"{len(graph.ops)} {len(slots)}",

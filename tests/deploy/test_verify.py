@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 import sim.deploy.verify as module
-from sim.deploy.runtimes import run_tflm
+from sim.deploy.inputs import input_sets
+from sim.deploy.runtimes import RuntimeRefusal, run_tflm
+from sim.deploy.tflm_protocol import Arrays
 from sim.deploy.verify import Verification, verify
 from sim.errors import ModelError
 from sim.graph.graph import Graph, Op
@@ -91,13 +93,17 @@ def test_a_promise_that_tflm_can_t_keep_is_a_problem() -> None:
     assert problem.startswith(f"the promised arena of {total - 64} B is too small: TFLM: ")
 
 
-def test_an_arena_that_is_accepted_though_it_is_too_small_is_a_problem(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [(None, "is accepted"), (RuntimeRefusal("TFLM", "gone", crashed=True), "crashes TFLM")],
+)
+def test_an_arena_that_is_too_small_must_be_refused_in_words(
+    outcome: RuntimeRefusal | None, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = to_bytes(chain())
-    monkeypatch.setattr(module, "_refusal", lambda *_: None)
+    monkeypatch.setattr(module, "_refusal", lambda *_: outcome)
     (problem,) = verify(model, model).problems
-    assert "is accepted, though the model takes" in problem
+    assert f"{word}, though the model takes" in problem
 
 
 def test_what_no_runtime_knows_can_t_be_judged() -> None:
@@ -162,11 +168,10 @@ def test_another_signature_is_refused(optimized: bytes, message: str) -> None:
 
 def test_seed_and_samples_reach_the_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    real = module.input_sets
 
-    def spy(graph: Graph, count: int, seed: int) -> list[list[object]]:
+    def spy(graph: Graph, count: int, seed: int) -> list[Arrays]:
         asked.append((count, seed))
-        return real(graph, count, seed)
+        return input_sets(graph, count, seed)
 
     monkeypatch.setattr(module, "input_sets", spy)
     verify(to_bytes(chain()), to_bytes(chain()), seed=7, samples=2)

@@ -119,7 +119,7 @@ def _conv_s8(w: _Window, flavor: Flavor) -> int:
 
 
 def _conv(call: Call, flavor: Flavor) -> tuple[int, ...]:
-    """cmsis_nn/conv.cc:141-176; a 4-bit filter asks for what an 8-bit one does."""
+    """cmsis_nn/conv.cc:135-172; a 4-bit filter asks for what an 8-bit one does."""
     w, dtype = _window(call), call.input(0).dtype
     if dtype == "INT8":
         size = _conv_s8(w, flavor)
@@ -132,7 +132,7 @@ def _conv(call: Call, flavor: Flavor) -> tuple[int, ...]:
 
 
 def _depthwise(call: Call, flavor: Flavor) -> tuple[int, ...]:
-    """cmsis_nn/depthwise_conv.cc:139-190: int8 input, filter of 8 or 4 bits."""
+    """cmsis_nn/depthwise_conv.cc:145-195: int8 input, filter of 8 or 4 bits."""
     if call.input(0).dtype != "INT8":
         return ()
     size = _depthwise_s8(_window(call), call.input(1).dtype == "INT4", flavor)
@@ -161,7 +161,7 @@ def _one_channel(w: _Window, stride: int) -> _Window:
 
 
 def _transpose_conv(call: Call, flavor: Flavor) -> tuple[int, ...]:
-    """cmsis_nn/transpose_conv.cc:213-265; for int8 the second buffer may have no bytes."""
+    """cmsis_nn/transpose_conv.cc:213-255; for int8 the second buffer may have no bytes."""
     if call.input(2).dtype != "INT8":
         return reference.transpose_conv(call)
     options = call.op.options
@@ -175,7 +175,7 @@ def _transpose_conv(call: Call, flavor: Flavor) -> tuple[int, ...]:
 
 
 def _fully_connected(call: Call, flavor: Flavor) -> tuple[int, ...]:
-    """cmsis_nn/fully_connected.cc:107-170, built for speed."""
+    """cmsis_nn/fully_connected.cc:124-180, built for speed."""
     source, weights, target = call.input(0), call.input(1), call.output()
     if source.dtype != "INT8" or weights.dtype == "INT4":
         return ()
@@ -191,19 +191,19 @@ def _fully_connected(call: Call, flavor: Flavor) -> tuple[int, ...]:
 
 
 def runs_as_conv_1x1(call: Call) -> bool:
-    """Whether an int8 FULLY_CONNECTED is a 1x1 convolution (cmsis_nn/fully_connected.cc:124)."""
+    """Whether an int8 FULLY_CONNECTED is a 1x1 convolution (cmsis_nn/fully_connected.cc:128)."""
     depth = call.shape(call.input(1), 1)[-1]
     return len(call.output().shape) > 2 and depth % 4 == 0
 
 
 def sums_are_constant(call: Call) -> bool:
-    """Whether the sums over a filter can be made once, when prepared (:152-156)."""
+    """Whether the sums over a filter can be made once, when prepared (:151-158)."""
     bias = call.optional(2)
     return call.input(1).is_constant and (bias is None or bias.is_constant)
 
 
 def _average_pool(call: Call, flavor: Flavor) -> tuple[int, ...]:
-    """cmsis_nn/pooling.cc: an int32 a channel, with DSP only."""
+    """cmsis_nn/pooling.cc:176-192: an int32 a channel, with DSP only."""
     source = call.input(0)
     if source.dtype not in reference.QUANTIZED or flavor.helium:
         return ()
@@ -211,7 +211,7 @@ def _average_pool(call: Call, flavor: Flavor) -> tuple[int, ...]:
 
 
 def _batch_matmul(call: Call, flavor: Flavor) -> tuple[int, ...]:
-    """cmsis_nn/batch_matmul.cc: with MVE an int32 a column of the output, of rank 2 to 4."""
+    """cmsis_nn/batch_matmul.cc:312: with MVE an int32 a column of the output, of rank 2 to 4."""
     shape = call.output().shape
     if not flavor.helium or call.input(0).dtype != "INT8":
         return ()

@@ -31,7 +31,7 @@ def transpose_conv(call: Call) -> tuple[int, ...]:
 
 
 def svdf(call: Call) -> tuple[int, ...]:
-    """Feature products, and for int8 the sums (svdf_common.cc:479-505)."""
+    """Feature products, and for int8 the sums (svdf_common.cc:479-506)."""
     source, features = call.input(0), call.shape(call.input(1), 1)
     batch, filters = call.shape(source, 1)[0], features[0]
     if source.dtype != "INT8":
@@ -41,7 +41,7 @@ def svdf(call: Call) -> tuple[int, ...]:
 
 
 def lstm_gate_bytes(call: Call) -> int:
-    """Bytes of one gate: batch x state, in the cell state's type (lstm_eval_common.cc:29)."""
+    """Bytes of one gate: batch x state, in the cell state's type (lstm_eval_common.cc:26)."""
     source, hidden, cell = call.shape(call.input(0), 3), call.input(18), call.input(19)
     batch = source[1] if call.op.options["time_major"] else source[0]
     return batch * call.shape(hidden, 2)[1] * ITEM_BYTES[cell.dtype]
@@ -63,19 +63,19 @@ def mirror_pad(call: Call) -> tuple[int, ...]:
 
 
 def mean(call: Call) -> tuple[int, ...]:
-    """Quantized: a sum an output element; then index and axes (reduce_common.cc:221-253)."""
+    """Quantized: a sum an output element; then index and axes (reduce_common.cc:223-260)."""
     source = call.input(0)
     sums = (call.output().elements * 4,) if source.dtype in QUANTIZED else ()
     return (*sums, *reduce(call))
 
 
 def reduce(call: Call) -> tuple[int, ...]:
-    """Index over the input, and resolved axes (reduce_common.cc:211-216, 278-283)."""
+    """Index over the input, and resolved axes (reduce_common.cc:211-215, 278-282)."""
     return len(call.input(0).shape) * _INT, call.input(1).elements * _INT
 
 
 def detection_postprocess(call: Call) -> tuple[int, ...]:
-    """Eleven buffers of the non-maximum suppression (detection_postprocess.cc:186-220).
+    """Eleven buffers of the non-maximum suppression (detection_postprocess.cc:186-219).
 
     Where the options can't be read, sizes follow from the shapes and are upper bounds.
     """
@@ -111,7 +111,7 @@ def rfft(call: Call) -> tuple[int, ...]:
 
 
 def ethos_u(call: Call) -> tuple[int, ...]:
-    """Base addresses and their sizes (ethos_u/ethosu.cc:47-53)."""
+    """Base addresses and their sizes (ethos_u/ethosu.cc:46-52)."""
     regions = len(call.op.inputs) + len(call.op.outputs)
     return regions * 8, regions * call.pointer_bytes
 

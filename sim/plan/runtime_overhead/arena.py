@@ -12,7 +12,7 @@ class Arena:
     """Counts the tail, and the most that head and tail take at one time.
 
     Both ends are 16-byte aligned; what is taken at the tail is rounded down to its alignment, at
-    the head up (arena_allocator/single_arena_buffer_allocator.cc:113-165). With `split` the tail is
+    the head up (arena_allocator/single_arena_buffer_allocator.cc:108-140). With `split` the tail is
     an arena of its own.
     """
 
@@ -34,7 +34,7 @@ class Arena:
         return self.keep(size * count, align)
 
     def keep_tensor(self, tensor: Tensor) -> None:
-        """Takes a TfLiteTensor and its quantization (micro_allocator.cc:233-343)."""
+        """Takes a TfLiteTensor and its quantization (micro_allocator.cc:225)."""
         self.keep_struct(structs.TENSOR)
         channels = _quantized_channels(tensor)
         if channels:
@@ -52,7 +52,7 @@ class Arena:
         return round_up(at, align) + size * count
 
     def after_tensor(self, at: int, tensor: Tensor) -> int:
-        """Where a temporary TfLiteTensor and its quantization end (micro_allocator.cc:866)."""
+        """Where a temporary TfLiteTensor and its quantization end (micro_allocator.cc:862)."""
         end = self.after(at, structs.TENSOR)
         channels = _quantized_channels(tensor)
         if not channels:

@@ -50,7 +50,7 @@ WASM32 = Build(
     variable_slots=100,
     params=MappingProxyType({"FULLY_CONNECTED": "2i 2b i"}),
 )
-"""TFLM's benchmark as mcufit carries it, of August 2026 (generic_model_benchmark.cc:100)."""
+"""TFLM's benchmark as mcufit carries it, of August 2026 (generic_model_benchmark.cc:108)."""
 
 BUILDS: Mapping[int, Build] = MappingProxyType({32: DEVICE32, 64: WHEEL64})
 """The build that is meant by a pointer width alone."""

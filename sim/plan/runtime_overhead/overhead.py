@@ -103,7 +103,7 @@ def required_arenas(
 ) -> Arenas:
     """Bytes of the smallest pair of arenas, when TFLM is given two; multiples of 16.
 
-    Spilled tensors lie in the persistent one, which may be slow memory (micro_allocator.cc:578).
+    Spilled tensors lie in the persistent one, which may be slow memory (micro_allocator.cc:582).
     By the sources only, not measured: neither the wheel nor mcufit can be given two arenas.
     """
     arena = Arena(Build(f"split{bits}", bits), split=True)

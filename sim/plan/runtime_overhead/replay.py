@@ -43,7 +43,7 @@ class Replay:
         return self.arena
 
     def _create(self) -> None:
-        """The allocator and the variable table (recording_micro_allocator.cc:46-64)."""
+        """The allocator and the variable table (recording_micro_allocator.cc:45)."""
         arena, build = self.arena, self.arena.build
         if arena.split:
             arena.keep_struct(structs.PERSISTENT_ARENA_ALLOCATOR)
@@ -62,7 +62,7 @@ class Replay:
             arena.keep(build.size_of(structs.RESOURCE_VARIABLE) * slots)
 
     def _start(self) -> None:
-        """Tables of tensors and nodes (micro_allocator.cc:621-668, StartModelAllocation)."""
+        """Tables of tensors and nodes (micro_allocator.cc:625, StartModelAllocation)."""
         arena = self.arena
         arena.keep_struct(structs.BUILTIN_DATA_ALLOCATOR)
         arena.keep_struct(structs.SUBGRAPH_ALLOCATIONS, len(self.bodies))
@@ -72,7 +72,7 @@ class Replay:
             arena.keep_struct(structs.NODE_AND_REGISTRATION, len(body.ops))
 
     def _parse(self) -> None:
-        """Each op's options, out of the flatbuffer (micro_interpreter.cc:116-201)."""
+        """Each op's options, out of the flatbuffer (micro_interpreter.cc:107)."""
         params = self.arena.build.params
         for call in self.calls:
             layout = params.get(call.op.kind) or params_of(call.op.kind)
@@ -87,7 +87,7 @@ class Replay:
                 self.arena.keep(size)
 
     def _requests_end(self) -> int:
-        """The head holds the scratch requests, with room for one more op's (:701-778)."""
+        """The head holds the scratch requests, with room for one more op's (:695-765)."""
         count = self.requests + structs.MAX_SCRATCH_A_OP
         return self.arena.build.size_of(structs.SCRATCH_REQUEST) * count
 
@@ -120,7 +120,7 @@ class Replay:
             self.spilled_bytes += self.arena.keep(value.nbytes)
 
     def _plan(self) -> None:
-        """Finds the offsets, in the gap (micro_allocator.cc:1041-1135, CommitStaticMemoryPlan)."""
+        """Finds the offsets, in the gap (micro_allocator.cc:1117, CommitStaticMemoryPlan)."""
         arena = self.arena
         if self.requests:
             arena.keep_struct(structs.SCRATCH_HANDLE, self.requests)
@@ -131,7 +131,7 @@ class Replay:
         offsets = offline_offsets(self.graph) or (ONLINE,) * len(self.graph.tensors)
         for body in self.bodies:
             tensors = self.graph.tensors[body.first_tensor : body.stop_tensor]
-            # TFLM looks up a variable's offset by its index in its own subgraph (:1022).
+            # TFLM looks up a variable's offset by its index in its own subgraph (:1078).
             for tensor, offset in zip(tensors, offsets, strict=False):
                 if tensor.is_variable and offset == ONLINE:
                     self.variable_tensors_bytes += arena.keep(tensor.nbytes)
@@ -141,7 +141,7 @@ class Replay:
         arena.low(end + -arena.tail_bytes % structs.ARENA_ALIGNMENT)
 
     def _planned_tensors(self, offsets: tuple[int, ...]) -> int:
-        """How many tensors get a place in the head (micro_allocation_info.cc:180-213)."""
+        """How many tensors get a place in the head (micro_allocation_info.cc:178-214)."""
         handles = {t for op in self.graph.all_ops() if op.kind == "VAR_HANDLE" for t in op.outputs}
         return sum(
             offset != ONLINE

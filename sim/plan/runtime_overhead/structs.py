@@ -6,27 +6,27 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 SINGLE_ARENA_ALLOCATOR = "8P i"  # arena_allocator/single_arena_buffer_allocator.h:31
-RECORDING_ARENA_ALLOCATOR = "8P i 4P"  # recording_single_arena_buffer_allocator.h:30
+RECORDING_ARENA_ALLOCATOR = "8P i 4P"  # recording_single_arena_buffer_allocator.h:27
 PERSISTENT_ARENA_ALLOCATOR = "4P"  # arena_allocator/persistent_arena_buffer_allocator.h:30
-NON_PERSISTENT_ARENA_ALLOCATOR = "6P i b"  # non_persistent_arena_buffer_allocator.h:31
-GREEDY_PLANNER = "P 2i 4P 2i P b"  # memory_planner/greedy_memory_planner.h:43
-MICRO_ALLOCATOR = "5P b 3P"  # micro_allocator.h:101
-RECORDING_MICRO_ALLOCATOR = "5P b 3P P 7(3P) 3C"  # recording_micro_allocator.h:56
-BUILTIN_DATA_ALLOCATOR = "2P"  # micro_allocator.cc:61
-SUBGRAPH_ALLOCATIONS = "2P C"  # micro_allocator.h:82
-RESOURCE_VARIABLES = "P 2i"  # micro_resource_variable.h:30
-RESOURCE_VARIABLE = "4P b"  # micro_resource_variable.h:68
+NON_PERSISTENT_ARENA_ALLOCATOR = "6P i b"  # non_persistent_arena_buffer_allocator.h:29
+GREEDY_PLANNER = "P 2i 4P 2i P b"  # memory_planner/greedy_memory_planner.h:46
+MICRO_ALLOCATOR = "5P b 3P"  # micro_allocator.h:128
+RECORDING_MICRO_ALLOCATOR = "5P b 3P P 7(3P) 3C"  # recording_micro_allocator.h:60
+BUILTIN_DATA_ALLOCATOR = "2P"  # micro_allocator.cc:62
+SUBGRAPH_ALLOCATIONS = "2P C"  # micro_allocator.h:97
+RESOURCE_VARIABLES = "P 2i"  # micro_resource_variable.h:26
+RESOURCE_VARIABLE = "4P b"  # micro_resource_variable.h:66
 
 EVAL_TENSOR = "2P i"  # lite/core/c/common.h, TfLiteEvalTensor
 TENSOR = "(iP) 2i 3P 2i b"  # TfLiteTensor with TF_LITE_STATIC_MEMORY
 AFFINE_QUANTIZATION = "2P i"  # TfLiteAffineQuantization
-NODE_AND_REGISTRATION = "(6P i) P"  # TfLiteNode, and a pointer to the kernel
-SCRATCH_HANDLE = "P"  # micro_allocator.h:77
-SCRATCH_REQUEST = "P 2i"  # micro_allocator.h:51
-ALLOCATION_INFO = "2P 3i b"  # micro_allocation_info.h:29
+NODE_AND_REGISTRATION = "(6P i) P"  # micro_allocator.h:82
+SCRATCH_HANDLE = "P"  # micro_allocator.h:90
+SCRATCH_REQUEST = "P 2i"  # micro_allocator.h:62
+ALLOCATION_INFO = "2P 3i b"  # micro_allocation_info.h:27
 
-MAX_SCRATCH_A_OP = 12  # micro_allocator.cc:53, kMaxScratchBuffersPerOp
-PLANNER_BYTES_A_BUFFER = 40  # greedy_memory_planner.h:105, per_buffer_size
+MAX_SCRATCH_A_OP = 12  # micro_allocator.cc:54, kMaxScratchBuffersPerOp
+PLANNER_BYTES_A_BUFFER = 40  # greedy_memory_planner.h:100, per_buffer_size
 ARENA_ALIGNMENT = 16  # micro_arena_constants.h
 
 

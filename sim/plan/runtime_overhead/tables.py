@@ -11,7 +11,7 @@ from sim.graph.scratch.reference import QUANTIZED, fft_length
 from sim.plan.runtime_overhead.layout import size_of
 from sim.plan.runtime_overhead.structs import EVAL_TENSOR, int_array_bytes
 
-_CIRCULAR_BUFFER = "3P 2i P"  # signal/src/circular_buffer.h:30
+_CIRCULAR_BUFFER = "3P 2i P"  # signal/src/circular_buffer.h:25
 _SOFTMAX_TABLE_BYTES = 2 * 513  # softmax_common.cc:37-43, LUTSize<int16_t>()
 _FFT_FACTORS_BYTES = 4 * (2 + 2 * 32)  # kiss_fft_state: nfft, inverse, factors
 
@@ -31,7 +31,7 @@ def channels_of(axis: int, quantized_only: bool = False) -> Rule:
 
 
 def fully_connected(call: Call) -> tuple[int, ...]:
-    """As for a convolution, when quantized per channel (fully_connected_common.cc:97-117)."""
+    """As for a convolution, when quantized per channel (fully_connected_common.cc:111-117)."""
     weights = call.input(1)
     scales = weights.quantization.scale if weights.quantization else ()
     if call.input(0).dtype not in QUANTIZED or len(scales) <= 1:
@@ -40,7 +40,7 @@ def fully_connected(call: Call) -> tuple[int, ...]:
 
 
 def helium_fully_connected(call: Call) -> tuple[int, ...]:
-    """Also the sums over a constant filter (cmsis_nn/fully_connected.cc:152-166)."""
+    """Also the sums over a constant filter (cmsis_nn/fully_connected.cc:151-170)."""
     weights = call.input(1)
     if call.input(0).dtype != "INT8" or weights.dtype == "INT4" or runs_as_conv_1x1(call):
         return fully_connected(call)
@@ -49,7 +49,7 @@ def helium_fully_connected(call: Call) -> tuple[int, ...]:
 
 
 def helium_svdf(call: Call) -> tuple[int, ...]:
-    """The sums over the feature weights (cmsis_nn/svdf.cc:166-183)."""
+    """The sums over the feature weights (cmsis_nn/svdf.cc:192-218)."""
     return (call.shape(call.input(1), 1)[0] * 4,) if call.input(0).dtype == "INT8" else ()
 
 
@@ -67,17 +67,17 @@ def softmax(call: Call) -> tuple[int, ...]:
 
 
 def add_n(call: Call) -> tuple[int, ...]:
-    """add_n.cc:91."""
+    """Op data that only int8 has (add_n.cc:92)."""
     return (size_of("10i", call.bits),) if call.output().dtype == "INT8" else ()
 
 
 def cumsum(call: Call) -> tuple[int, ...]:
-    """cumsum.cc:73."""
+    """Op data that only int8 has (cumsum.cc:74)."""
     return (size_of("9i", call.bits),) if call.output().dtype == "INT8" else ()
 
 
 def log_softmax(call: Call) -> tuple[int, ...]:
-    """log_softmax.cc:62."""
+    """Op data that only int8 has (log_softmax.cc:63)."""
     return (size_of("5i 2P", call.bits),) if call.input(0).dtype == "INT8" else ()
 
 
@@ -87,12 +87,12 @@ def output_dims(call: Call) -> tuple[int, ...]:
 
 
 def embedding_lookup(call: Call) -> tuple[int, ...]:
-    """embedding_lookup.cc:54, 102."""
+    """Shape and op data (embedding_lookup.cc:54, 102)."""
     return (*output_dims(call), size_of("i P", call.bits))
 
 
 def batch_matmul(call: Call) -> tuple[int, ...]:
-    """Quantization, and a transposed copy of an operand (batch_matmul.cc:90-165)."""
+    """Quantization, and a transposed copy of an operand (batch_matmul.cc:90-170)."""
     left, right, options = call.input(0), call.input(1), call.op.options
     sizes = [size_of("7i", call.bits)] if left.dtype in QUANTIZED else []
     if options["adj_x"]:
@@ -116,13 +116,13 @@ def decode(call: Call) -> tuple[int, ...]:
 
 
 def signal_delay(call: Call) -> tuple[int, ...]:
-    """signal/micro/kernels/delay.cc:86-102."""
+    """A ring buffer an outer row (signal/micro/kernels/delay.cc:86-102)."""
     frame = call.shape(call.input(0), 1)[-1]
     return _rings(call, frame + int(call.custom().get("delay_length", 0)))
 
 
 def signal_framer(call: Call) -> tuple[int, ...]:
-    """signal/micro/kernels/framer.cc:111-134; the step follows from the number of frames."""
+    """A ring buffer an outer row, of whole steps (signal/micro/kernels/framer.cc:111-134)."""
     frames, size = call.shape(call.output(), 2)[-2:]
     step = max(call.shape(call.input(0), 1)[-1] // max(frames, 1), 1)
     return _rings(call, -(-size // step) * step)
@@ -139,12 +139,12 @@ def _ring_bytes(call: Call, capacity: int) -> int:
 
 
 def signal_stacker(call: Call) -> tuple[int, ...]:
-    """signal/micro/kernels/stacker.cc:76-81."""
+    """One ring buffer of the size of the output (signal/micro/kernels/stacker.cc:76-81)."""
     return (_ring_bytes(call, call.output().elements),)
 
 
 def signal_overlap_add(call: Call) -> tuple[int, ...]:
-    """signal/micro/kernels/overlap_add.cc:107-116."""
+    """A frame an outer row (signal/micro/kernels/overlap_add.cc:107-116)."""
     source = call.input(0)
     *outer, _, frame = call.shape(source, 2)
     count = prod(outer)
@@ -152,17 +152,17 @@ def signal_overlap_add(call: Call) -> tuple[int, ...]:
 
 
 def signal_filter_bank(call: Call) -> tuple[int, ...]:
-    """signal/micro/kernels/filter_bank.cc:64."""
+    """A sum a channel, and one spare (signal/micro/kernels/filter_bank.cc:64)."""
     return ((call.output().elements + 1) * 8,)
 
 
 def signal_spectral_subtraction(call: Call) -> tuple[int, ...]:
-    """signal/micro/kernels/filter_bank_spectral_subtraction.cc:90."""
+    """The noise of each channel (filter_bank_spectral_subtraction.cc:91)."""
     return (call.input(0).elements * 4,)
 
 
 def signal_fft(call: Call) -> tuple[int, ...]:
-    """State of a real kissfft transform (rfft.cc:70, irfft.cc:70; kiss_fftr_alloc)."""
+    """State of a real kissfft transform (rfft.cc:71, irfft.cc:71; kiss_fftr_alloc)."""
     inverse = call.name == "SignalIrfft"
     length = call.shape(call.output(), 1)[-1] if inverse else fft_length(call)
     dtype = call.output().dtype

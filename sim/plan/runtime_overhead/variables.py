@@ -33,7 +33,7 @@ class Variables:
         self.allocated: set[int] = set()
 
     def declare(self, op: Op) -> None:
-        """VAR_HANDLE: finds its slot or takes a new one (micro_resource_variable.cc:44-66, 150)."""
+        """VAR_HANDLE: finds its slot or takes a new one (micro_resource_variable.cc:44, 146)."""
         container, name = op.options["container"], op.options.text("shared_name")
         slot = next(
             (
