@@ -22,7 +22,7 @@ BOARD = "arduino_portenta_h7"
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "unet.tflite"
-    write(unet(40, 60), path)
+    write(unet(40, 64), path)
     return path
 
 

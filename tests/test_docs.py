@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -21,10 +22,10 @@ def test_the_policy_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> None:
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert code is not None
     module = ModuleType("guide_policies")
-    exec(compile(code.group(1), "write_a_policy.md", "exec"), module.__dict__)  # noqa: S102
-    monkeypatch.setitem(__import__("sys").modules, "guide_policies", module)
+    monkeypatch.setitem(sys.modules, "guide_policies", module)
+    exec(compile(code.group(1), "write_a_policy.md", "exec"), module.__dict__)
     choice = parse_choice("guide_policies:SpillLargest(storage=qspi)")
-    graph, board = unet(40, 60), load_board("arduino_portenta_h7")
+    graph, board = unet(40, 64), load_board("arduino_portenta_h7")
     goal = Goal(board.largest_usable_bytes)
     program, _ = pack_graph(choice.apply(graph, board, goal))
     assert program.plan.size_bytes < place(graph).plan.size_bytes

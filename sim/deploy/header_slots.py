@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sim.deploy.c_text import check, identifiers, macros, table, text, unsigned
-from sim.deploy.slots import SPILL, Slot, Transfer, transfers
+from sim.deploy.slots import Slot
 from sim.device.board import Board
 from sim.graph.lifetimes import ARENA_ALIGNMENT
 from sim.plan.memory_plan import MemoryPlan
 from sim.program import Program
 from sim.ranges import round_up
+from sim.trace import SPILL
+from sim.transfers import Transfer, transfers
 
 _SLOT = """\
 /* One slot for each spilled tensor: where its bytes lie in their storage. */
@@ -24,8 +26,10 @@ struct spillway_slot {
 """
 
 _TRANSFER = """\
-/* The op at index `step` starts the transfer; it has to be over before step `done_before` begins.
-   A step counts the ops of the main subgraph, as MicroProfiler's BeginEvent does. */
+/* The op at index `step` starts the transfer, after the earlier ones that use the same slot or the
+   same bytes of the arena. It has to be over before step `done_before` begins, which overwrites
+   the bytes of a spill, or reads those of a fetch; SPILLWAY_STEP_COUNT is the end of the
+   inference. Steps count the ops of the main subgraph, as MicroProfiler's BeginEvent does. */
 enum spillway_transfer_kind { SPILLWAY_SPILL = 0, SPILLWAY_FETCH = 1 };
 struct spillway_transfer {
   enum spillway_transfer_kind kind;
@@ -68,7 +72,7 @@ def transfers_section(program: Program, slots: Sequence[Slot]) -> str:
     places = {(slot.storage, slot.name): place for place, slot in enumerate(slots)}
     rows = [
         _transfer_row(move, places[move.storage, move.slot], program.plan)
-        for move in transfers(program.graph)
+        for move in transfers(program)
         if (move.storage, move.slot) in places
     ]
     counts = macros(
@@ -104,6 +108,6 @@ def _storage_check(board: Board, name: str, constant: str, slots: Sequence[Slot]
 def _transfer_row(move: Transfer, place: int, plan: MemoryPlan) -> str:
     kind = "SPILLWAY_SPILL" if move.kind == SPILL else "SPILLWAY_FETCH"
     return (
-        f"{{{kind}, {unsigned(move.step)}, {unsigned(place)}, {unsigned(move.size_bytes)}, "
+        f"{{{kind}, {unsigned(move.step)}, {unsigned(place)}, {unsigned(move.nbytes)}, "
         f"{arena_offset(plan, move.tensor)}, {unsigned(move.done_before)}}}"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.deploy.tflm_protocol import Arrays
+from sim.deploy.runtime_protocol import Arrays
 from sim.graph.graph import Graph, Tensor
 from sim.graph.macs import macs
 

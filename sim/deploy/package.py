@@ -74,6 +74,6 @@ def write_package(
 
 
 def _deployed(program: Program, board: Board, source_sha256: str) -> Program:
-    slots = slot_table(program.graph, board)
+    slots = slot_table(program, board)
     graph = with_entry(program.graph, board.name, source_sha256, slots)
     return replace(program, graph=graph)

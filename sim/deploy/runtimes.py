@@ -1,4 +1,4 @@
-"""Runs a .tflite in LiteRT's reference kernels and in TFLM, with all that they print kept away."""
+"""Runs a .tflite in LiteRT's reference kernels and in TFLM, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 
-import numpy as np
-
-from sim.deploy.tflm_process import tflm_process
-from sim.deploy.tflm_protocol import Arrays, Request
+from sim.deploy.runtime_process import runtime_process
+from sim.deploy.runtime_protocol import LITERT, TFLM, Arrays, Request
 from sim.errors import MissingToolError, SpillwayError
 from sim.graph.graph import Graph
 from sim.graph.tflite_reader import read_bytes
@@ -52,15 +51,12 @@ class TflmRun:
 def run_litert(model: bytes, inputs: InputSets) -> list[Arrays]:
     """The outputs of each set, from reference kernels without delegates.
 
-    Each set has a fresh interpreter, since LiteRT can't reset resource variables.
-
-    Raises RuntimeRefusal if LiteRT can't load or run the model, MissingToolError without LiteRT.
+    Raises RuntimeRefusal if LiteRT can't load or run the model, or crashes; MissingToolError
+    without LiteRT; ModelError if the bytes are no model.
     """
     _need("ai_edge_litert")
-    try:
-        return [_run_litert(model, arrays) for arrays in inputs]
-    except (RuntimeError, ValueError) as error:
-        raise RuntimeRefusal("LiteRT", _short(str(error))) from None
+    outputs, _ = _ask(Request(LITERT, model, _lists(inputs), _facts(model).output_count))
+    return outputs
 
 
 def run_tflm(model: bytes, inputs: InputSets, arena_bytes: int | None = None) -> TflmRun:
@@ -72,22 +68,13 @@ def run_tflm(model: bytes, inputs: InputSets, arena_bytes: int | None = None) ->
     MissingToolError without TFLM; ModelError if the bytes are no model.
     """
     _need("tflite_micro")
-    graph = read_bytes(model)
-    request = Request(
-        model=model,
-        input_sets=[list(arrays) for arrays in inputs],
-        output_count=len(graph.outputs),
-        arena_bytes=_roomy_arena_bytes(graph, len(model)) if arena_bytes is None else arena_bytes,
-    )
-    answer, log = tflm_process(os.getpid()).ask(request)
-    if answer is None:
-        raise RuntimeRefusal("TFLM", _short(log), crashed=True)
-    if answer.error:
-        raise RuntimeRefusal("TFLM", _short(f"{answer.error}\n{log}"))
+    facts = _facts(model)
+    size = facts.roomy_arena_bytes if arena_bytes is None else arena_bytes
+    outputs, log = _ask(Request(TFLM, model, _lists(inputs), facts.output_count, size))
     recorded = {part: int(count) for part, count in _RECORDED.findall(log)}
     if recorded.keys() != {"head", "tail", "total"}:
-        raise RuntimeRefusal("TFLM", _short(f"recorded no allocation\n{log}"))
-    return TflmRun(answer.output_sets, recorded["head"], recorded["tail"], recorded["total"])
+        raise RuntimeRefusal(TFLM, _short(f"recorded no allocation\n{log}"))
+    return TflmRun(outputs, recorded["head"], recorded["tail"], recorded["total"])
 
 
 def tflm_fits(model: bytes, arena_bytes: int) -> bool:
@@ -99,18 +86,29 @@ def tflm_fits(model: bytes, arena_bytes: int) -> bool:
     return True
 
 
-def _run_litert(model: bytes, arrays: Arrays) -> Arrays:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    output_count: int
+    roomy_arena_bytes: int
 
-    interpreter = Interpreter(
-        model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
-    )
-    interpreter.allocate_tensors()
-    for details, array in zip(interpreter.get_input_details(), arrays, strict=True):
-        interpreter.set_tensor(details["index"], array)
-    interpreter.invoke()
-    outputs = interpreter.get_output_details()
-    return [np.array(interpreter.get_tensor(details["index"])) for details in outputs]
+
+@lru_cache(maxsize=4)
+def _facts(model: bytes) -> _Facts:
+    graph = read_bytes(model)
+    return _Facts(len(graph.outputs), _roomy_arena_bytes(graph, len(model)))
+
+
+def _ask(request: Request) -> tuple[list[Arrays], str]:
+    answer, log = runtime_process(request.runtime, os.getpid()).ask(request)
+    if answer is None:
+        raise RuntimeRefusal(request.runtime, _short(log), crashed=True)
+    if answer.error:
+        raise RuntimeRefusal(request.runtime, _short(f"{answer.error}\n{log}"))
+    return answer.output_sets, log
+
+
+def _lists(inputs: InputSets) -> list[Arrays]:
+    return [list(arrays) for arrays in inputs]
 
 
 def _need(package: str) -> None:

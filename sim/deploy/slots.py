@@ -1,7 +1,6 @@
-"""Where spilled tensors lie in their storages, and by which step each of their transfers ends.
+"""Where spilled tensors lie in their storages.
 
-A slot is a variable of the model whose container names a storage of the board. Steps are indices
-of the main subgraph's ops.
+A slot is a variable of the model whose container names a storage of the board.
 """
 
 from __future__ import annotations
@@ -11,34 +10,17 @@ from math import lcm
 
 from sim.device.board import Board, Storage
 from sim.errors import CannotFitError
-from sim.graph.graph import Graph, Op
+from sim.graph.graph import Graph
+from sim.program import Program
 from sim.ranges import Range, round_up
+from sim.trace import FETCH, SPILL
+from sim.transfers import Transfer, transfers
 
 SLOT_ALIGNMENT = 32
 """A cache line of the cores in question, so that a transfer never shares one with another slot."""
 
 SHARED_KINDS = frozenset({"sdram", "psram"})
 """Storages where writing costs no wear and no erase, so slots may follow each other in place."""
-
-SPILL, FETCH = "spill", "fetch"
-_KINDS = {"ASSIGN_VARIABLE": SPILL, "READ_VARIABLE": FETCH}
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """A spill or fetch, made by the op at `step` between a tensor and a slot.
-
-    It has to be over before step `done_before` begins: that step may overwrite a spill's source,
-    or is the first to read what was fetched; the number of steps means the end of the inference.
-    """
-
-    step: int
-    kind: str
-    storage: str
-    slot: str
-    tensor: int
-    size_bytes: int
-    done_before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,42 +43,16 @@ class Slot:
         return Range(self.offset_bytes, self.offset_bytes + self.reserved_bytes)
 
 
-def transfers(graph: Graph) -> tuple[Transfer, ...]:
-    """Every spill and fetch of the main subgraph, in running order."""
-    handles = {
-        op.outputs[0]: (op.options.text("container"), op.options.text("shared_name"))
-        for op in graph.ops
-        if op.kind == "VAR_HANDLE" and op.options.text("container")
-    }
-    return tuple(
-        _transfer(graph, step, op, *handles[op.inputs[0]])
-        for step, op in enumerate(graph.ops)
-        if op.kind in _KINDS and op.inputs[0] in handles
-    )
-
-
-def _transfer(graph: Graph, step: int, op: Op, storage: str, slot: str) -> Transfer:
-    if _KINDS[op.kind] == SPILL:
-        tensor, done = op.inputs[1], min(step + op.window + 1, len(graph.ops))
-    else:
-        tensor, done = op.outputs[0], _first_reader(graph, op.outputs[0])
-    size = graph.tensors[tensor].nbytes
-    return Transfer(step, _KINDS[op.kind], storage, slot, tensor, size, done)
-
-
-def _first_reader(graph: Graph, tensor: int) -> int:
-    readers = (step for step, op in enumerate(graph.ops) if tensor in op.inputs)
-    return next(readers, len(graph.ops))
-
-
-def slot_table(graph: Graph, board: Board) -> tuple[Slot, ...]:
+def slot_table(program: Program, board: Board) -> tuple[Slot, ...]:
     """A slot for each spilled variable, storage by storage, in the order of their first spills.
 
     Raises PolicyError if the board has no such storage, CannotFitError if one has no room left.
     """
-    moves = transfers(graph)
+    moves = transfers(program)
     storages = dict.fromkeys(m.storage for m in moves if m.kind == SPILL)
-    return tuple(slot for name in storages for slot in _slots_of(graph, board.storage(name), moves))
+    return tuple(
+        slot for name in storages for slot in _slots_of(program.graph, board.storage(name), moves)
+    )
 
 
 def _slots_of(graph: Graph, storage: Storage, moves: tuple[Transfer, ...]) -> list[Slot]:
@@ -116,7 +72,7 @@ def _slots_of(graph: Graph, storage: Storage, moves: tuple[Transfer, ...]) -> li
 
 
 def _unplaced(graph: Graph, storage: Storage, name: str, moves: list[Transfer]) -> Slot:
-    size = max(m.size_bytes for m in moves)
+    size = max(m.nbytes for m in moves)
     steps = Range(moves[0].step, max(m.done_before for m in moves))
     keeps_state = moves[0].kind == FETCH
     if keeps_state or storage.kind not in SHARED_KINDS:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from sim.deploy.inputs import input_sets, set_count, unknown_types
+from sim.deploy.runtime_protocol import Arrays
 from sim.deploy.runtimes import RuntimeRefusal, run_litert, run_tflm
-from sim.deploy.tflm_protocol import Arrays
 from sim.errors import ModelError
 from sim.graph.graph import Graph, Tensor
 from sim.graph.tflite_reader import read_bytes

@@ -31,6 +31,9 @@ _UNION_OF = {
     "array_segments": "SparseIndexVector",
     "array_indices": "SparseIndexVector",
 }
+_TABLE_COUNTS = 16
+"""What reading a table counts in vector elements; an honest table takes 8 bytes at least."""
+
 _READ_FAULTS = (
     struct.error, IndexError, ValueError, TypeError, KeyError, OverflowError, AttributeError,
     MemoryError, UnicodeError,
@@ -104,7 +107,10 @@ class _Budget:
                 f"damaged TFLite model: vector length: found {elements}, "
                 f"wanted at most the file's {self.file_bytes} bytes"
             )
-        self.left -= elements
+        self.take(elements)
+
+    def take(self, count: int) -> None:
+        self.left -= count
         if self.left < 0:
             raise ModelError("damaged TFLite model: the same bytes are referenced again and again")
 
@@ -173,6 +179,7 @@ def _snake(camel: str) -> str:
 
 
 def _read(accessor: Any, name: str, budget: _Budget) -> Table:
+    budget.take(_TABLE_COUNTS)
     fields: dict[str, Any] = {}
     for spec in _fields(name):
         if spec.is_vector:

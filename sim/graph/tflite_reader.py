@@ -155,6 +155,8 @@ class _Reader:
             raise self._error(f"op {step}: custom options outside the flatbuffer can't be kept")
         code = self.codes[index]
         number = max(code.integer("builtin_code"), code.integer("deprecated_builtin_code"))
+        if number < 0:
+            raise self._error(f"op {step}: builtin code: found {number}, wanted 0 or more")
         kind = flatbuffer.enum_name("BuiltinOperator", number) or f"BUILTIN_{number}"
         return Op(
             kind=kind,

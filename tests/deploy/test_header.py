@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from sim.deploy.header import config_header
-from sim.deploy.slots import SPILL, slot_table, transfers
+from sim.deploy.slots import slot_table
 from sim.device.board import Board
 from sim.errors import CannotFitError
 from sim.graph.graph import Graph
 from sim.plan.runtime_overhead import required_arena
 from sim.program import Program, place
+from sim.trace import SPILL
+from sim.transfers import transfers
 from tests.deploy.material import CARD, NOR, SDRAM, board, chain, spilled, storage
 
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
@@ -79,7 +81,7 @@ def compiled(source: str, folder: Path, language: str) -> list[str]:
 def expected(program: Program, host: Board) -> list[str]:
     """What the program itself says, in the words of MAIN."""
     graph, arena, plan = program.graph, program.arena(), program.plan
-    slots, moves = slot_table(graph, host), transfers(graph)
+    slots, moves = slot_table(program, host), transfers(program)
     size = -(-arena.required // 16) * 16
     spilled_bytes = sum(-(-s.size_bytes // 16) * 16 for s in slots)
     stock = required_arena(graph, head_bytes=arena.activations, variables_in_arena=True)
@@ -109,7 +111,7 @@ def expected(program: Program, host: Board) -> list[str]:
         )
     for m in moves:
         lines.append(
-            f"transfer {int(m.kind != SPILL)} {m.step} {names.index(m.slot)} {m.size_bytes} "
+            f"transfer {int(m.kind != SPILL)} {m.step} {names.index(m.slot)} {m.nbytes} "
             f"{plan.offset_of(m.tensor)} {m.done_before}"
         )
     return lines

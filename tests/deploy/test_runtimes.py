@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,15 +15,17 @@ import pytest
 
 from sim.deploy import runtimes
 from sim.deploy.inputs import input_sets
-from sim.deploy.runtimes import RuntimeRefusal, run_litert, run_tflm, tflm_fits
-from sim.deploy.tflm_process import TflmProcess, tflm_process
-from sim.deploy.tflm_protocol import Arrays, Request
+from sim.deploy.runtime_process import RuntimeProcess, runtime_process
+from sim.deploy.runtime_protocol import LITERT, TFLM, Answer, Arrays, Request, receive, send
+from sim.deploy.runtimes import InputSets, RuntimeRefusal, run_litert, run_tflm, tflm_fits
 from sim.errors import MissingToolError, ModelError
-from sim.graph.graph import Graph, Tensor
+from sim.graph.graph import Graph, Quantization, Tensor
 from sim.graph.tflite_reader import read_bytes
 from sim.graph.tflite_writer import to_bytes
 from tests.deploy.material import NAMES, SHARED, chain, custom_model, shared_model, spilled
 from tests.graphs import Net, unet
+
+Run = Callable[[bytes, InputSets], object]
 
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("tflite_micro")
@@ -146,9 +150,22 @@ def test_a_crash_is_told_and_survived() -> None:
     assert run_tflm(model, ()).head_bytes > 0
 
 
+def test_a_crash_of_litert_is_told_and_survived() -> None:
+    """An infinite scale makes LiteRT abort."""
+    graph = chain()
+    tensors = list(graph.tensors)
+    out = tensors[graph.outputs[0]]
+    tensors[out.id] = replace(out, quantization=Quantization((float("inf"),), (0,)))
+    broken, sets = to_bytes(replace(graph, tensors=tuple(tensors))), several(graph, 1)
+    with pytest.raises(RuntimeRefusal, match=r"LiteRT: its process crashed \(SIGABRT\)") as caught:
+        run_litert(broken, sets)
+    assert caught.value.crashed
+    assert len(run_litert(to_bytes(graph), sets)) == 1
+
+
 def test_one_process_serves_many_requests_and_a_killed_one_is_replaced() -> None:
     model = to_bytes(chain())
-    process = tflm_process(os.getpid())
+    process = runtime_process(TFLM, os.getpid())
     run_tflm(model, ())
     before = process._process
     run_tflm(model, ())
@@ -161,8 +178,8 @@ def test_one_process_serves_many_requests_and_a_killed_one_is_replaced() -> None
 
 
 def test_a_process_that_does_not_answer_is_ended() -> None:
-    process = TflmProcess(patience_s=0.0)
-    answer, log = process.ask(Request(to_bytes(chain()), [], 1, 2**20))
+    process = RuntimeProcess(patience_s=0.0)
+    answer, log = process.ask(Request(TFLM, to_bytes(chain()), [], 1, 2**20))
     process.close()
     assert answer is None
     assert "SIGKILL" in log
@@ -180,10 +197,11 @@ def test_nothing_reaches_stdout(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out == ""
 
 
-def test_what_tflm_prints_in_python_or_c_stays_out_of_the_answers() -> None:
+@pytest.mark.parametrize("runtime", [LITERT, TFLM])
+def test_what_is_printed_in_python_or_c_stays_out_of_the_answers(runtime: str) -> None:
     """The worker's stdout carries answers only, though something in it prints."""
     noisy = (
-        "import ctypes, sim.deploy.tflm_worker as worker\n"
+        "import ctypes, sim.deploy.runtime_worker as worker\n"
         "serve = worker.serve\n"
         "def chatty(request):\n"
         "    print('from Python', flush=True)\n"
@@ -193,13 +211,9 @@ def test_what_tflm_prints_in_python_or_c_stays_out_of_the_answers() -> None:
         "worker.serve = chatty\n"
         "worker.main()\n"
     )
-    import io
-
-    from sim.deploy.tflm_protocol import Answer, receive, send
-
     graph = chain()
     question = io.BytesIO()
-    send(question, Request(to_bytes(graph), several(graph, 1), 1, 2**20))
+    send(question, Request(runtime, to_bytes(graph), several(graph, 1), 1, 2**20))
     done = subprocess.run(
         [sys.executable, "-c", noisy], input=question.getvalue(), capture_output=True, check=True
     )
@@ -212,13 +226,14 @@ def test_what_tflm_prints_in_python_or_c_stays_out_of_the_answers() -> None:
 
 @pytest.mark.parametrize("run", [run_litert, run_tflm])
 def test_a_missing_runtime_says_how_to_install_it(
-    run: object, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtimes, "find_spec", lambda _: None)
     with pytest.raises(MissingToolError, match=r"pip install 'spillway-mcu\[verify\]'"):
-        run(b"", ())  # type: ignore[operator]
+        run(b"", ())
 
 
-def test_bytes_that_are_no_model_are_refused_before_tflm_sees_them() -> None:
+@pytest.mark.parametrize("run", [run_litert, run_tflm])
+def test_bytes_that_are_no_model_are_refused_before_a_runtime_sees_them(run: Run) -> None:
     with pytest.raises(ModelError, match="not a TFLite model"):
-        run_tflm(b"nothing of the kind", ())
+        run(b"nothing of the kind", ())

@@ -9,8 +9,8 @@ import pytest
 
 import sim.deploy.verify as module
 from sim.deploy.inputs import input_sets
+from sim.deploy.runtime_protocol import Arrays
 from sim.deploy.runtimes import RuntimeRefusal, run_tflm
-from sim.deploy.tflm_protocol import Arrays
 from sim.deploy.verify import Verification, verify
 from sim.errors import ModelError
 from sim.graph.graph import Graph, Op

@@ -11,7 +11,7 @@ from sim.graph.scratch.reference import REFERENCE
 KERNELS = ("reference", *FLAVORS)
 """The kernel libraries known here: TFLM's own, and its CMSIS-NN glue in each build of CMSIS-NN."""
 
-__all__ = ["KERNELS", "scratch_bytes"]
+__all__ = ["KERNELS", "check_kernels", "scratch_bytes"]
 
 
 def scratch_bytes(
@@ -28,11 +28,16 @@ def scratch_bytes(
 
     Source: every RequestScratchBufferInArena in tensorflow/lite/micro/kernels and signal/micro.
     """
-    if kernels not in KERNELS:
-        raise ModelError(f"kernels: found {kernels!r}, wanted one of {', '.join(KERNELS)}")
+    check_kernels(kernels)
     call = Call(graph, op, bits)
     rule = _rule(call.name, kernels)
     return rule(call) if rule else ()
+
+
+def check_kernels(kernels: str) -> None:
+    """Raises ModelError if the kernel library is not one of KERNELS."""
+    if kernels not in KERNELS:
+        raise ModelError(f"kernels: found {kernels!r}, wanted one of {', '.join(KERNELS)}")
 
 
 def _rule(name: str, kernels: str) -> Rule | None:

@@ -22,16 +22,13 @@ class Arena:
         self.low_bytes = 0
         self.needed_bytes = 0
 
-    def keep(self, size: int, align: int = structs.ARENA_ALIGNMENT) -> int:
-        """Takes bytes at the tail for good; how many, with the padding."""
-        before = self.tail_bytes
-        self.tail_bytes = round_up(before + size, align)
-        return self.tail_bytes - before
+    def keep(self, size: int, align: int = structs.ARENA_ALIGNMENT) -> None:
+        """Takes bytes at the tail for good."""
+        self.tail_bytes = round_up(self.tail_bytes + size, align)
 
-    def keep_struct(self, layout: str, count: int = 1) -> int:
+    def keep_struct(self, layout: str, count: int = 1) -> None:
         """Takes an array of structs at the tail, with their own alignment."""
-        size, align = self.build.size_of(layout), self.build.alignment_of(layout)
-        return self.keep(size * count, align)
+        self.keep(self.build.size_of(layout) * count, self.build.alignment_of(layout))
 
     def keep_tensor(self, tensor: Tensor) -> None:
         """Takes a TfLiteTensor and its quantization (micro_allocator.cc:225)."""

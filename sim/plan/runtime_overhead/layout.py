@@ -37,7 +37,7 @@ def _members(layout: str, start: int, bits: int, compression: bool) -> tuple[int
     while at < len(layout) and layout[at] != ")":
         token = _TOKEN.match(layout, at)
         if token is None:
-            raise ValueError(f"layout {layout!r}: found {layout[at:]!r}, wanted a member")
+            raise ValueError(f"layout {layout!r}: found {layout[at:].strip()!r}, wanted a member")
         at = token.end()
         count, code = int(token[1] or 1), token[2]
         if code == "(":

@@ -19,7 +19,7 @@ class Overhead:
     `persistent_bytes`: the tail without the variables. `temporary_bytes`: what the arena must have
     beyond head and tail, for planning and preparing; with the rounding to a multiple of 16.
     `variables_bytes`: contents of resource variables and of variable tensors in the tail, each
-    rounded as TFLM does; `spilled_bytes` of them belong to resource variables, which kernels other
+    rounded up to 16; `spilled_bytes` of them belong to resource variables, which kernels other
     than the stock ones may keep elsewhere.
     """
 

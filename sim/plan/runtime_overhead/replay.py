@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sim.graph.graph import Body, Graph, Op, Tensor
-from sim.graph.scratch import scratch_bytes
+from sim.graph.scratch import check_kernels, scratch_bytes
 from sim.graph.scratch.call import Call
 from sim.plan.offline import offline_offsets
 from sim.plan.runtime_overhead import structs
@@ -22,6 +22,7 @@ class Replay:
     def __init__(
         self, graph: Graph, arena: Arena, kernels: str, variables_in_arena: bool = True
     ) -> None:
+        check_kernels(kernels)
         self.graph, self.arena, self.kernels = graph, arena, kernels
         self.variables_in_arena = variables_in_arena
         self.calls = tuple(Call(graph, op, arena.build.bits) for op in graph.all_ops())
@@ -117,7 +118,11 @@ class Replay:
             return
         value = variables.assign(op)
         if value is not None:
-            self.spilled_bytes += self.arena.keep(value.nbytes)
+            self.spilled_bytes += self._keep_variable(value)
+
+    def _keep_variable(self, tensor: Tensor) -> int:
+        self.arena.keep(tensor.nbytes)
+        return round_up(tensor.nbytes, structs.ARENA_ALIGNMENT)
 
     def _plan(self) -> None:
         """Finds the offsets, in the gap (micro_allocator.cc:1117, CommitStaticMemoryPlan)."""
@@ -134,7 +139,7 @@ class Replay:
             # TFLM looks up a variable's offset by its index in its own subgraph (:1078).
             for tensor, offset in zip(tensors, offsets, strict=False):
                 if tensor.is_variable and offset == ONLINE:
-                    self.variable_tensors_bytes += arena.keep(tensor.nbytes)
+                    self.variable_tensors_bytes += self._keep_variable(tensor)
         end = round_up(end, structs.ARENA_ALIGNMENT)
         end += structs.PLANNER_BYTES_A_BUFFER * (self._planned_tensors(offsets) + self.requests)
         # The planner is given whole units of 16 bytes.

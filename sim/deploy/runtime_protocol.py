@@ -1,4 +1,4 @@
-"""What Spillway and its TFLM process say to each other: one request, one answer, over pipes."""
+"""What Spillway and the process of a runtime say to each other: a request, an answer, by pipes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ import numpy as np
 
 _LENGTH = struct.Struct("<Q")
 
+LITERT, TFLM = "LiteRT", "TFLM"
+
 Arrays = list[np.ndarray[Any, Any]]
 """One array per input or output of a model, in the order of its main subgraph."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Run the model in a fresh arena of that many bytes, once for each set of inputs."""
+    """Run the model once for each set of inputs; TFLM in an arena of that many bytes."""
 
+    runtime: str
     model: bytes
     input_sets: list[Arrays]
     output_count: int
-    arena_bytes: int
+    arena_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The process in which TFLM runs: started at first need, kept for many requests, restarted."""
+"""The process in which a runtime runs: started at first need, kept for many requests, restarted."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import IO
 
 import sim
-from sim.deploy.tflm_protocol import Answer, Request, receive, send
+from sim.deploy.runtime_protocol import Answer, Request, receive, send
 
 PATIENCE_S = 600.0
-"""A broken plan can make TFLM loop for ever; after this long the process is ended."""
+"""A broken plan can make a runtime loop for ever; after this long its process is ended."""
 
 
-class TflmProcess:
+class RuntimeProcess:
     """One process that serves one request at a time; a crash ends only that process."""
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
         self._lock = threading.Lock()
-        self._log: IO[bytes] = tempfile.TemporaryFile(prefix="spillway-tflm-")  # noqa: SIM115
+        self._log: IO[bytes] = tempfile.TemporaryFile(prefix="spillway-")  # noqa: SIM115
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, request: Request) -> tuple[Answer | None, str]:
-        """The answer, and what TFLM printed meanwhile; without an answer, how the process ended."""
+        """The answer, and what the runtime printed; without an answer, how it ended."""
         with self._lock:
             start = self._log_bytes()
             process = self._running()
@@ -66,7 +66,7 @@ class TflmProcess:
         known = os.environ.get("PYTHONPATH")
         path = f"{source}{os.pathsep}{known}" if known else source
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "sim.deploy.tflm_worker"],
+            [sys.executable, "-P", "-m", "sim.deploy.runtime_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -110,8 +110,8 @@ def _close(pipe: IO[bytes]) -> None:
 
 
 @cache
-def tflm_process(owner: int) -> TflmProcess:
-    """The process that belongs to the Python process `owner`; a fork gets its own."""
-    process = TflmProcess()
+def runtime_process(runtime: str, owner: int) -> RuntimeProcess:
+    """The runtime's process that belongs to the Python process `owner`; a fork gets its own."""
+    process = RuntimeProcess()
     atexit.register(process.close)
     return process

@@ -1,0 +1,23 @@
+"""What all tests share: hypothesis' settings, and the real models one at a time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+SHARED = Path(__file__).parents[2] / "shared" / "models"
+
+settings.register_profile(
+    "spillway", deadline=None, derandomize="CI" in os.environ, print_blob=True
+)
+settings.load_profile("spillway")
+
+
+@pytest.fixture(params=sorted(SHARED.glob("*.tflite")), ids=lambda path: path.stem)
+def model_path(request: pytest.FixtureRequest) -> Path:
+    """A real int8 model; tests that ask for it are skipped where there is none."""
+    path: Path = request.param
+    return path
