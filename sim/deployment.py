@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from sim.compare import Comparison
@@ -18,6 +19,8 @@ from sim.program import place
 from sim.result import Source, dumps
 
 RESULT_FILE = "result.json"
+REMARK_WIDTH = 140
+"""Characters of a runtime's own message in the one-line verdict; verify.json has it whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ class Deployed:
 
     @property
     def good(self) -> bool:
-        """Nothing speaks against it: bit-exact where a runtime could judge."""
-        return self.verification is None or not self.verification.problems
+        """Proven, or there is no runtime installed to prove it in."""
+        return self.verification is None or self.verification.passed
 
     def facts(self) -> list[tuple[str, str]]:
         """The verification and the files, for people."""
@@ -108,7 +111,8 @@ def _verdict(verification: Verification) -> str:
         text += f", TFLM's head {verification.tflm_head_bytes:,} B"
         planned = verification.planned_bytes == verification.tflm_head_bytes
         text += " as planned" if planned else ""
-    return "; ".join([text, *verification.problems, *verification.notes])
+    remarks = [*verification.problems, *verification.notes]
+    return "; ".join([text, *(shorten(remark, REMARK_WIDTH) for remark in remarks)])
 
 
 def verification_facts(verification: Verification) -> list[tuple[str, str]]:

@@ -188,7 +188,15 @@ def _read(accessor: Any, name: str, budget: _Budget) -> Table:
             value = _read_value(getattr(accessor, spec.accessor)(), spec, fields, budget)
         if value is not None:
             fields[spec.key] = value
+    if name == "OperatorCode":
+        fields["builtin_code"] = _builtin_code(accessor._tab)
     return Table(name, fields)
+
+
+def _builtin_code(table: flatbuffers.table.Table) -> int:
+    """The field as it stands: below 127 the package's accessor gives the deprecated one instead."""
+    offset = table.Offset(10)
+    return int(table.Get(number_types.Int32Flags, table.Pos + offset)) if offset else 0
 
 
 def _read_value(value: Any, spec: _Field, fields: Mapping[str, Any], budget: _Budget) -> Any:

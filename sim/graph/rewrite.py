@@ -122,12 +122,20 @@ class Rewrite:
         edited = replace(
             self._graph.without_plan(),
             tensors=tuple(self._tensors),
-            ops=tuple(ops),
+            ops=tuple(_with_container(op) for op in ops),
             outputs=tuple(self._outputs),
         )
         made = drop_dead_tensors(_rename_signature_outputs(edited, self._graph.outputs))
         made.verify()
         return made
+
+
+def _with_container(op: Op) -> Op:
+    """TFLM compares containers without a check for none (micro_resource_variable.cc, FindId)."""
+    if op.kind != VAR_HANDLE or op.options["container"] is not None:
+        return op
+    fields = {**op.options.fields, "container": ""}
+    return replace(op, options=replace(op.options, fields=fields))
 
 
 def _flat(edits: Mapping[int, list[Op]]) -> list[Op]:

@@ -130,7 +130,10 @@ class _Problem:
                 offsets[i] = block.fixed
             else:
                 taken = [
-                    (offsets[j] + q.offset - r.offset - r.size, offsets[j] + q.offset + q.size - r.offset)
+                    (
+                        offsets[j] + q.offset - r.offset - r.size,
+                        offsets[j] + q.offset + q.size - r.offset,
+                    )
                     for j in self.neighbours[i]
                     if placed[j]
                     for q in self.blocks[j].rects

@@ -19,6 +19,8 @@ from sim.report import inferences_until_worn
 from sim.units import format_bytes, format_time
 
 WINNER, PARETO = "*", "o"
+WEAR_WARNING_DAYS = 365
+PS_PER_DAY = 86_400 * 10**12
 
 
 def console() -> Console:
@@ -120,11 +122,18 @@ def _stalled(outcome: Outcome) -> str:
 
 
 def _wear(outcome: Outcome, board: Board) -> Iterable[str]:
+    """A warning for each storage that continuous use wears out within a year."""
     assert outcome.report is not None
     for name, moved in outcome.report.moved.items():
         inferences = inferences_until_worn(board.storage(name), moved.written)
-        if inferences is not None:
-            yield f"  wear: {name} is worn out after {grouped(inferences)} inferences"
+        if inferences is None:
+            continue
+        days = inferences * outcome.report.latency.mean_ps / PS_PER_DAY
+        if days < WEAR_WARNING_DAYS:
+            yield (
+                f"  {name} wears out after {grouped(inferences)} inferences, "
+                f"{days:.3g} days without a pause"
+            )
 
 
 def show_inspection(found: Inspection, path: str, board: Board | None) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policies.cold import cold_ranges
-from sim.device.board import Board
+from sim.device.board import Board, Busy, Storage
 from sim.device.cost import op_cycles
 from sim.device.loader import board_names, load_board
 from sim.engine.run import simulate
@@ -18,12 +18,14 @@ from sim.program import Program, place
 from sim.ranges import Range
 from sim.report import check, report
 from sim.trace import (
+    BUS,
     CAUSES,
     COMPUTE,
     COPY,
     CORE,
     FETCH,
     FETCH_NOT_DONE,
+    FLASH_WAIT,
     SPILL,
     STALL,
     STORAGE_BUSY,
@@ -46,11 +48,42 @@ class Play:
     trace: Trace
 
 
+def hurried(storage: Storage) -> Storage:
+    """A thousand times as quick, so that several transfers fit beside one op; busy every third."""
+    busy = Busy(0.3, *(10**3 * n for n in (2, 14, 250)))
+    return replace(
+        storage,
+        read_setup_ps=storage.read_setup_ps // 1000,
+        write_setup_ps=storage.write_setup_ps // 1000,
+        read_bytes_per_s=storage.read_bytes_per_s * 1000,
+        write_bytes_per_s=storage.write_bytes_per_s * 1000,
+        page_program_ps=storage.page_program_ps // 1000,
+        block_erase_ps=storage.block_erase_ps // 1000,
+        busy=busy if storage.busy else None,
+    )
+
+
+@st.composite
+def boards(draw: st.DrawFn) -> Board:
+    """A built-in one as it is, or with quick storages that compete for bus and channels."""
+    board = draw(st.sampled_from(BOARDS))
+    if draw(st.booleans()):
+        return board
+    storages = tuple(hurried(s) for s in board.storages)
+    channels, slower = draw(st.integers(1, 3)), draw(st.sampled_from([1, 10, 1000]))
+    return replace(
+        board,
+        storages=storages,
+        dma_channels=channels,
+        bus_bytes_per_s=board.bus_bytes_per_s // slower,
+    )
+
+
 @st.composite
 def plays(draw: st.DrawFn) -> Play:
     """Some cold tensors of a random graph go to storages of one board and come back."""
     graph = draw(graphs().filter(lambda g: bool(cold_ranges(g))))
-    board = draw(st.sampled_from(BOARDS))
+    board = draw(boards())
     names = [s.name for s in board.storages]
     edit, steps = Rewrite(graph), len(graph.ops)
     cold = cold_ranges(graph)
@@ -247,4 +280,5 @@ def test_spans_tell_what_the_strategy_reaches() -> None:
 
     collect()
     assert {(b.name, kind) for b in BOARDS for kind in (SPILL, FETCH)} <= seen
-    assert {("core", FETCH_NOT_DONE), ("core", WINDOW_NOT_DRAINED)} <= seen
+    causes = (FETCH_NOT_DONE, WINDOW_NOT_DRAINED, STORAGE_BUSY, BUS, FLASH_WAIT)
+    assert {("core", cause) for cause in causes} <= seen

@@ -52,19 +52,27 @@ def while_graph(rounds: int = 3) -> Graph:
     return joined((main, (out,)), (test, (goes_on,)), (body, (following, back)))
 
 
-def if_graph() -> Graph:
-    """A condition, and two ways of different size to the same shape."""
+def if_graph(times: int = 1) -> Graph:
+    """A condition and two ways to the same shape, gone as often; one of them asks for scratch."""
     main, yes, no = Net(1, "if"), Net(2), Net(3)
     condition = main.input(1, dtype="BOOL")
     x = main.conv(main.input(1, 6, 6, 3), 4)
-    result = main.like(x)
     fields = {"then_subgraph_index": 1, "else_subgraph_index": 2}
-    main.op("IF", [condition, x], [result], Table("IfOptions", fields))
+    result = x
+    for _ in range(times):
+        before, result = result, main.like(x)
+        main.op("IF", [condition, before], [result], Table("IfOptions", fields))
     out = main.add(result, x)
     wide = yes.conv(_same(yes, main, x), 9)
-    ends = [yes.requantize(yes.conv(wide, 4), main.scale(x), main.zero(x))]
-    ends.append(no.relu(_same(no, main, x)))
-    return joined((main, (out,)), (yes, (ends[0],)), (no, (ends[1],)))
+    wide_end = yes.requantize(yes.conv(wide, 4), main.scale(x), main.zero(x))
+    small = no.transpose_conv(no.pool(_same(no, main, x)), 4)
+    small_end = no.requantize(small, main.scale(x), main.zero(x))
+    return joined((main, (out,)), (yes, (wide_end,)), (no, (small_end,)))
+
+
+def two_ifs_graph() -> Graph:
+    """The same two ways, gone twice: what they hold stays alive between."""
+    return if_graph(times=2)
 
 
 def call_once_graph() -> Graph:
@@ -96,4 +104,4 @@ def _moved(ids: tuple[int, ...], first: int) -> tuple[int, ...]:
     return tuple(i + first for i in ids)
 
 
-CONTROL_FLOW = (while_graph, if_graph, call_once_graph)
+CONTROL_FLOW = (while_graph, if_graph, two_ifs_graph, call_once_graph)

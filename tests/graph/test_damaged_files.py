@@ -103,7 +103,7 @@ def test_a_file_cut_at_any_place() -> None:
     make=st.sampled_from([small, while_graph]),
     flips=st.lists(st.tuples(st.integers(0, 2**16), st.integers(1, 255)), min_size=1, max_size=4),
 )
-@settings(max_examples=1000)
+@settings(max_examples=300)
 def test_flipped_bits(make: Callable[[], Graph], flips: list[tuple[int, int]]) -> None:
     """What can still be read can be written, and then read as the same."""
     data = bytearray(whole_file(make))
@@ -270,9 +270,9 @@ BAD = [
         field("subgraphs.0.operators.1.builtinOptions", None), while_graph),
     Bad("subgraph main: op 1 IF: found subgraph 0, wanted 1..2",
         field("subgraphs.0.operators.1.builtinOptions.elseSubgraphIndex", 0), if_graph),
-    Bad("subgraph body2: op 0 RELU: found tensor 21, wanted 16..17",
-        field("subgraphs.2.operators.0.inputs", [5]), if_graph),
-    Bad("subgraph body2: op 0 RELU: found tensor -7, wanted 16..17",
+    Bad("subgraph body2: op 0 MAX_POOL_2D: found tensor 24, wanted 15..21",
+        field("subgraphs.2.operators.0.inputs", [9]), if_graph),
+    Bad("subgraph body2: op 0 MAX_POOL_2D: found tensor -7, wanted 15..21",
         field("subgraphs.2.operators.0.inputs", [-7]), if_graph),
 ]  # fmt: skip
 

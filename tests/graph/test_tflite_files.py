@@ -210,6 +210,16 @@ def test_everything_survives() -> None:
     assert to_bytes(read_bytes(file)) == file
 
 
+@pytest.mark.parametrize("unset", ["builtinCode", "deprecatedBuiltinCode"])
+def test_either_of_the_two_fields_for_a_builtin_code_will_do(unset: str) -> None:
+    """TFLite takes the greater one (schema/schema_utils.cc, GetBuiltinCode)."""
+    graph = unet(8, 8, (2, 2))
+    model = opened(to_bytes(graph))
+    for code in model.operatorCodes:
+        setattr(code, unset, 0)
+    assert plain(read_bytes(packed(model))) == plain(graph)
+
+
 def test_large_buffers_behind_the_flatbuffer_are_read() -> None:
     """Files above 2 GB keep their data behind the tables: an offset and a size (schema.fbs)."""
     net = Net()

@@ -204,7 +204,7 @@ def test_variable_tensor_with_offline_offset(wheel: Wheel) -> None:
     )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(graphs(unused=True))
 def test_random_graphs_on_wheel(wheel: Wheel, graph: Graph) -> None:
     check_on_wheel(wheel, graph, slack=48)

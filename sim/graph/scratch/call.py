@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sim.errors import ModelError
@@ -52,20 +54,32 @@ class Call:
             raise self._error(f"tensor {tensor.name}: found {tensor.shape}, wanted rank {rank}")
         return tensor.shape
 
-    def custom(self) -> dict[str, Any]:
-        """A custom op's options when they are a flexbuffer map, else nothing."""
-        if not self.op.custom_options:
-            return {}
-        from flatbuffers import flexbuffers
+    def custom_integer(self, name: str, default: int) -> int:
+        """A custom op's option; the default if there is none, or it is no count.
 
-        try:
-            options = flexbuffers.Loads(bytes(self.op.custom_options))
-        except (ValueError, IndexError, KeyError, TypeError, AssertionError, UnicodeError):
-            return {}
-        return options if isinstance(options, dict) else {}
+        Custom options are a flexbuffer map here; whatever else they hold counts as absent.
+        """
+        value = _flexbuffer(self.op.custom_options or b"").get(name)
+        return value if isinstance(value, int) and value >= 0 else default
 
     def _error(self, message: str) -> ModelError:
         return ModelError(f"{self.graph.name}: op {self.name}: {message}")
 
+
+@lru_cache(maxsize=64)
+def _flexbuffer(data: bytes) -> Mapping[str, Any]:
+    from flatbuffers import flexbuffers
+
+    try:
+        options = flexbuffers.Loads(bytes(data)) if data else None
+    except _DAMAGED:
+        return {}
+    return options if isinstance(options, dict) else {}
+
+
+_DAMAGED = (
+    ArithmeticError, AssertionError, LookupError, RecursionError, TypeError, ValueError, struct.error
+)  # fmt: skip
+"""What flatbuffers raises for bytes that are no flexbuffer."""
 
 Rule = Callable[[Call], tuple[int, ...]]

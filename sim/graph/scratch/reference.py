@@ -81,9 +81,8 @@ def detection_postprocess(call: Call) -> tuple[int, ...]:
     """
     boxes = call.shape(call.input(0), 2)[1]
     scores = call.shape(call.input(1), 3)
-    options = call.custom()
-    detections = int(options.get("max_detections", call.output().elements // 4))
-    classes = int(options.get("num_classes", scores[2]))
+    detections = call.custom_integer("max_detections", call.output().elements // 4)
+    classes = call.custom_integer("num_classes", scores[2])
     kept = detections * boxes * _FLOAT
     return (
         boxes,

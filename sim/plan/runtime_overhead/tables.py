@@ -118,7 +118,7 @@ def decode(call: Call) -> tuple[int, ...]:
 def signal_delay(call: Call) -> tuple[int, ...]:
     """A ring buffer an outer row (signal/micro/kernels/delay.cc:86-102)."""
     frame = call.shape(call.input(0), 1)[-1]
-    return _rings(call, frame + int(call.custom().get("delay_length", 0)))
+    return _rings(call, frame + call.custom_integer("delay_length", 0))
 
 
 def signal_framer(call: Call) -> tuple[int, ...]:
