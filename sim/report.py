@@ -134,9 +134,13 @@ def check(trace: Trace) -> None:
             if span.start_ps < at or span.stop_ps < span.start_ps:
                 raise SpillwayError(f"trace: {actor} is in two places at {span.start_ps} ps")
             at = span.stop_ps
-    accounted = sum(s.duration_ps for s in trace.of(CORE))
-    elapsed = sum(stop - start for start, stop in trace.frames)
-    if accounted != elapsed:
-        raise SpillwayError(
-            f"trace: core: found {accounted} ps accounted for, wanted the {elapsed} ps that passed"
-        )
+    accounted = [0] * len(trace.frames)
+    for span in trace.of(CORE):
+        start_ps, stop_ps = trace.frames[span.frame]
+        accounted[span.frame] += min(span.stop_ps, stop_ps) - max(span.start_ps, start_ps)
+    for frame, ((start_ps, stop_ps), found) in enumerate(zip(trace.frames, accounted, strict=True)):
+        if found != stop_ps - start_ps:
+            raise SpillwayError(
+                f"trace: core: inference {frame}: found {found} ps accounted for, "
+                f"wanted the {stop_ps - start_ps} ps that passed"
+            )

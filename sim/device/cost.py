@@ -90,9 +90,9 @@ def op_cycles(graph: Graph, op: Op, board: Board) -> int:
     cycles = per_mac * MACs + per_output * output elements + per_input * elements of the first
     input + per_byte * bytes moved + per_call + dispatch + stall * weight bytes; a coefficient
     that the profile lacks is 0, except cycles per MAC, which fall back to a related group.
-    Bytes moved are those written; for unknown ops those of all non-constant inputs too. The model
-    and its constants: reference/hardware.md 3.1. State ops (VAR_HANDLE, ASSIGN_VARIABLE,
-    READ_VARIABLE, IF, ...) cost the dispatch: their transfers and bodies are not counted here.
+    Bytes moved are those written; for unknown ops those of all non-constant inputs too. State ops
+    (VAR_HANDLE, ASSIGN_VARIABLE, READ_VARIABLE, IF, ...) cost the dispatch: their transfers and
+    bodies are not counted here. Each profile names the measurements its coefficients come from.
     """
     profile = board.core.profile
     kind = group(graph, op)

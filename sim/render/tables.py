@@ -13,6 +13,7 @@ from rich.text import Text
 
 from sim.compare import Comparison, Outcome
 from sim.device.board import Board, Storage
+from sim.device.cost import group
 from sim.inspect import Inspection, advice
 from sim.policy import Policy
 from sim.report import inferences_until_worn
@@ -97,10 +98,25 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
     if not best.fits(comparison.goal) and best.arena is not None:
         over = best.arena.required - comparison.goal.sram_bytes
         yield f"Nothing fits: the smallest is {grouped(over)} B over the budget."
+    yield _trust(comparison)
+
+
+def _trust(comparison: Comparison) -> str:
+    """How far the times can be believed: the profile's error, and what it only assumes here."""
     profile = comparison.board.core.profile
-    trust = f"within {profile.error_percent:g} %" if profile.error_percent else "error not known"
+    error = f"within {profile.error_percent:g} %" if profile.error_percent else "error not known"
     state = "calibrated" if profile.calibrated else "not calibrated"
-    yield f"Times: {profile.title or profile.name}, {state}, {trust}."
+    groups = {group(comparison.graph, op) for op in comparison.graph.all_ops()}
+    assumed = sorted(
+        name
+        for name in groups
+        if any(
+            key.endswith(f".{name}") and source.startswith("assumed")
+            for key, source in profile.sources.items()
+        )
+    )
+    text = f"Times: {profile.title or profile.name}; {state}, {error}"
+    return f"{text}; assumed for {', '.join(assumed)}." if assumed else f"{text}."
 
 
 def spilled(outcome: Outcome) -> str:

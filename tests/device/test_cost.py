@@ -130,7 +130,12 @@ MEASURED = [
     ("cortex_m33_cmsisnn", 128, 0.43, "ad", 6.2665),
     ("lx7_esp32s3_espnn", 240, 6.0, "person", 47.0),
 ]
-"""Profile, MHz, stall cycles per weight byte, model, published ms (reference/*.csv)."""
+"""Profile, MHz, stall cycles per weight byte, model, published ms.
+
+M7 and the M4 at 180 MHz: raws-labs/tigris-bench@50f599c. M4 at 120 MHz and M33: MLPerf Tiny v1.0,
+OctoML microtvm_cmsis_nn. M4 at 64 MHz: avionicharshit-byte/mcufit-bench@88f8d23. LX7:
+espressif/esp-nn@d45b843 README.
+"""
 
 
 @published

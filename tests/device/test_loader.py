@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def test_built_in_board(name: str) -> None:
 
 def test_built_in_boards_have_what_they_should() -> None:
     names = {name: {s.name for s in load_board(name).storages} for name in BUILT_IN}
-    assert {"sdram", "qspi", "wifi", "sd_spi", "sd_sdio"} <= names["arduino_portenta_h7"]
+    assert {"sdram", "qspi", "wifi", "sd_spi"} <= names["arduino_portenta_h7"]
+    assert load_board("arduino_portenta_h7").storage("sd").kind == "sd_sdio"
     assert {"sdram", "qspi"} <= names["stm32f746g_disco"]
     assert "ble" in names["arduino_nano_33_ble"]
     assert {"psram", "wifi"} <= names["esp32_s3_devkitc"]
@@ -86,6 +88,7 @@ def test_every_number_of_a_built_in_board_has_a_source(name: str) -> None:
     assert _unsourced(board) == set()
     for path, source in board.all_sources().items():
         assert len(source) > len("assumed: "), f"{path}: a source that says nothing"
+        assert not re.search(r"\w\.(md|csv)\b", source), f"{path}: a source in somebody's notes"
 
 
 @pytest.mark.parametrize("file", PART_FILES, ids=lambda f: f.stem)

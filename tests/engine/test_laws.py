@@ -25,7 +25,6 @@ from sim.trace import (
     CORE,
     FETCH,
     FETCH_NOT_DONE,
-    FLASH_WAIT,
     SPILL,
     STALL,
     STORAGE_BUSY,
@@ -280,5 +279,5 @@ def test_spans_tell_what_the_strategy_reaches() -> None:
 
     collect()
     assert {(b.name, kind) for b in BOARDS for kind in (SPILL, FETCH)} <= seen
-    causes = (FETCH_NOT_DONE, WINDOW_NOT_DRAINED, STORAGE_BUSY, BUS, FLASH_WAIT)
+    causes = (FETCH_NOT_DONE, WINDOW_NOT_DRAINED, STORAGE_BUSY, BUS)
     assert {("core", cause) for cause in causes} <= seen

@@ -78,8 +78,14 @@ def _flexbuffer(data: bytes) -> Mapping[str, Any]:
 
 
 _DAMAGED = (
-    ArithmeticError, AssertionError, LookupError, RecursionError, TypeError, ValueError, struct.error
-)  # fmt: skip
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 """What flatbuffers raises for bytes that are no flexbuffer."""
 
 Rule = Callable[[Call], tuple[int, ...]]
