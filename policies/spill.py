@@ -14,7 +14,7 @@ from typing import ClassVar
 from policies.cold import Cold, cold_ranges
 from sim.device.board import Board, Storage
 from sim.device.cost import op_cycles
-from sim.errors import CannotFitError
+from sim.errors import CannotFitError, PolicyError
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import buffers, live_bytes
 from sim.graph.rewrite import Rewrite
@@ -48,6 +48,18 @@ class Spill:
     summary: ClassVar[str] = "long-living tensors wait in a storage and are fetched before use"
     packs: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        if self.storage is not None and not isinstance(self.storage, str):
+            raise TypeError(f"storage: found {self.storage!r}, wanted a name")
+        if self.tensors is not None and not (
+            isinstance(self.tensors, tuple) and all(isinstance(t, str) for t in self.tensors)
+        ):
+            raise TypeError(f"tensors: found {self.tensors!r}, wanted a [list] of names")
+        for key in ("target", "window", "lead"):
+            value = getattr(self, key)
+            if value is not None and (type(value) is not int or value < 0):
+                raise TypeError(f"{key}: found {value!r}, wanted a whole number, 0 or above")
+
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
         chooser = _Chooser(self, graph, board, goal)
         victims = chooser.victims(self.target if self.target is not None else chooser.floor())
@@ -62,7 +74,7 @@ class Spill:
             if not victims:
                 yield replace(self, storage=chooser.storage.name, target=target)
                 continue
-            for storage in chooser.storages(sum(v.size for v in victims)):
+            for storage in chooser.storages(victims):
                 setting = replace(self, storage=storage.name, target=target)
                 yield setting
                 if self.window is None and self.lead is None:
@@ -74,25 +86,37 @@ class _Chooser:
 
     def __init__(self, policy: Spill, graph: Graph, board: Board, goal: Goal) -> None:
         self.policy, self.graph, self.board, self.goal = policy, graph, board, goal
-        self.live = live_bytes(buffers(graph, goal.kernels))
-        self.cold = [c for c in cold_ranges(graph) if self._allowed(c)]
-        self.storage = self.storages(0)[0]
+        self.live = live_bytes(buffers(graph, goal.kernels, claims=True))
+        self.cold = self._allowed(cold_ranges(graph))
+        self.storage = self.storages([])[0]
 
-    def _allowed(self, cold: Cold) -> bool:
+    def _allowed(self, cold: list[Cold]) -> list[Cold]:
         names = self.policy.tensors
-        return names is None or self.graph.tensors[cold.tensor].name in names
+        if names is None:
+            return cold
+        known = {t.name for t in self.graph.tensors}
+        for name in names:
+            if name not in known:
+                waiting = sorted({self.graph.tensors[c.tensor].name for c in cold})
+                wanted = ", ".join(waiting) or "none: no tensor waits"
+                raise PolicyError(f"spill: tensors: found {name!r}, wanted some of: {wanted}")
+        return [c for c in cold if self.graph.tensors[c.tensor].name in names]
 
-    def storages(self, nbytes: int) -> list[Storage]:
-        """Those of the board with room for the bytes, the quickest first; or the one named."""
-        if self.policy.storage is not None:
-            return [self.board.storage(self.policy.storage)]
-        roomy = [s for s in self.board.storages if s.size_bytes >= nbytes]
+    def storages(self, victims: list[Cold]) -> list[Storage]:
+        """Those of the board with room for the slots, the quickest first; or the one named."""
+        named = self.policy.storage
+        able = self.board.storages if named is None else (self.board.storage(named),)
+        spilled = [self.graph.tensors[t] for t in dict.fromkeys(v.tensor for v in victims)]
+        sizes = [tensor.nbytes for tensor in spilled]
+        roomy = [s for s in able if sum(map(s.slot_bytes, sizes)) <= s.size_bytes]
         if not roomy:
+            found = ", ".join(f"{s.name} ({s.size_bytes} B)" for s in able) or "none"
+            names = ", ".join(f"{t.name!r} ({t.nbytes} B)" for t in spilled)
             raise CannotFitError(
-                f"spill: board {self.board.name}: storages: found none with room for "
-                f"{nbytes} B, wanted one"
+                f"spill: board {self.board.name}: storage: found {found}, "
+                f"wanted room for {names or 'what is spilled'}"
             )
-        probe = max(nbytes, 1024)
+        probe = max(sum(sizes), 1024)
         roomy.sort(key=lambda s: (s.write_ps(probe) + s.read_ps(probe), s.name))
         return roomy[:STORAGES_TRIED]
 
@@ -154,7 +178,7 @@ class _Chooser:
     def rewrite(self, victims: list[Cold]) -> Graph:
         if not victims:
             return Rewrite(self.graph).graph()
-        storage = self.storages(sum(v.size for v in victims))[0]
+        storage = self.storages(victims)[0]
         live = dict(self.live)
         for cold in victims:
             _add(live, cold, -cold.size)

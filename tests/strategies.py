@@ -1,4 +1,4 @@
-"""Random int8 graphs for hypothesis; each runs in LiteRT's reference kernels and in TFLM."""
+"""Random int8 graphs, and random spills of them; all run in LiteRT's reference kernels and TFLM."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 
 from sim.graph.graph import Graph
+from sim.graph.rewrite import Rewrite
 from tests.graphs import NONE, RELU, RELU6, SAME, VALID, Net
 
 SIZES = st.integers(1, 11)
@@ -37,6 +38,26 @@ def graphs(draw: st.DrawFn, *, unused: bool = False) -> Graph:
         net.input(1, draw(st.integers(1, 500)))
     last = draw(st.sampled_from(HEADS))(draw, net, x)
     return net.graph(last, *(tap for tap in dict.fromkeys(taps) if tap != last))
+
+
+@st.composite
+def spilled(draw: st.DrawFn, graph: Graph) -> Rewrite:
+    """Edits of the graph: some tensors go to slots somewhere between two uses, and come back."""
+    edit, end = Rewrite(graph), len(graph.ops)
+    made = {t: step for step, op in enumerate(graph.ops) for t in op.outputs}
+    made |= dict.fromkeys(graph.inputs, -1)
+    for tensor in draw(st.sets(st.sampled_from(sorted(made)), min_size=1, max_size=3)):
+        uses = [step for step, op in enumerate(graph.ops) if tensor in op.reads]
+        uses += [end] if tensor in graph.outputs else []
+        if not uses:
+            continue
+        after = draw(st.integers(made[tensor], uses[-1] - 1))
+        later = [step for step in uses if step > after]
+        readers = sorted(draw(st.sets(st.sampled_from(later), min_size=1)))
+        reads = [(draw(st.integers(after + 1, reader)), reader) for reader in readers]
+        until = draw(st.integers(-1, end - 1))
+        edit.spill(tensor, draw(st.sampled_from(["sdram", "nor"])), after, reads, until)
+    return edit
 
 
 def conv(draw: st.DrawFn, net: Net, x: int) -> int:

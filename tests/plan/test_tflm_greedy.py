@@ -15,7 +15,6 @@ from sim.deploy.runtimes import run_tflm
 from sim.errors import PlanError
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import Buffer, buffers, in_arena, peak
-from sim.graph.rewrite import Rewrite
 from sim.graph.tflite_reader import read
 from sim.graph.tflite_writer import to_bytes
 from sim.plan.offline import with_offline_plan
@@ -23,8 +22,8 @@ from sim.plan.tflm_greedy import ONLINE, tflm_greedy
 from sim.program import pack_graph, place
 from sim.ranges import Range
 from tests.graph.control_flow import CONTROL_FLOW
-from tests.graphs import Net, unet
-from tests.strategies import graphs
+from tests.graphs import Net
+from tests.strategies import graphs, spilled
 
 
 def recorded_head(graph: Graph) -> int:
@@ -143,16 +142,13 @@ def test_control_flow(make: Callable[[], Graph]) -> None:
         assert [a.tolist() for a in was] == [a.tolist() for a in now]
 
 
-def test_spilled_graphs() -> None:
+@given(graph=graphs(), data=st.data())
+@settings(max_examples=40)
+def test_spilled_graphs(graph: Graph, data: st.DataObject) -> None:
     """Handles have no place in the arena; what is fetched has one of its own."""
-    graph = unet(16, 24, (4, 8, 8))
-    last = len(graph.ops) - 1
-    edit = Rewrite(graph)
-    edit.spill(graph.ops[0].outputs[0], "sdram", 1, [(last - 2, last - 2)], hold_until=3)
-    edit.spill(graph.inputs[0], "nor", 0, [])
-    spilled = edit.graph()
-    assert place(spilled).plan.size_bytes == recorded_head(spilled)
-    packed, _ = pack_graph(spilled)
+    edited = data.draw(spilled(graph)).graph()
+    assert place(edited).plan.size_bytes == recorded_head(edited)
+    packed, _ = pack_graph(edited)
     assert packed.plan.size_bytes == recorded_head(packed.graph)
 
 
