@@ -129,7 +129,7 @@ class _Chooser:
         return max((n - relief.get(s, 0) for s, n in self.live.items()), default=0)
 
     def targets(self) -> list[int]:
-        """Levels of activations worth trying: from the budget down to the floor."""
+        """Levels of activations worth trying: from the budget down to the floor, and the budget."""
         floor, top = self.floor(), max(self.live.values(), default=0)
         if self.goal.minimize in ("arena", "activations"):
             return [floor]
@@ -137,7 +137,9 @@ class _Chooser:
         levels.update(max(floor, top - cold.size) for cold in self.cold if top - cold.size > floor)
         fitting = sorted((n for n in levels if n <= self.goal.sram_bytes), reverse=True)
         chosen = [top] if top <= self.goal.sram_bytes else []
-        return [*chosen, *fitting[: TARGETS_TRIED - 1], floor]
+        room = self._room(len(self.victims(self._room(0))))
+        budget = [room] if floor < room < top else []
+        return [*chosen, *fitting[: TARGETS_TRIED - 1], floor, *budget]
 
     def victims(self, target: int) -> list[Cold]:
         """The cold ranges to take out so that no step holds more than the target."""
@@ -205,12 +207,21 @@ class _Chooser:
         return edit.graph()
 
     def _ceiling(self, reached: int, victims: int) -> int:
-        """What draining spills and early fetches may fill: the budget, where memory is no goal."""
+        """What draining spills and early fetches may fill, where memory is no goal.
+
+        The budget, but never more than the target, nor than what is alive without any spill.
+        """
         if self.goal.minimize in ("arena", "activations"):
             return reached
-        extra = runtime_overhead(self.graph, head_bytes=reached, kernels=self.goal.kernels)
+        target = self.policy.target
+        most = target if target is not None else max(self.live.values())
+        return max(reached, min(most, self._room(victims)))
+
+    def _room(self, victims: int) -> int:
+        """The activations that the budget leaves with so many spills."""
+        extra = runtime_overhead(self.graph, head_bytes=self.floor(), kernels=self.goal.kernels)
         left = self.goal.sram_bytes - extra.persistent_bytes - extra.temporary_bytes
-        return max(reached, left - victims * BYTES_PER_SPILL)
+        return left - victims * BYTES_PER_SPILL
 
 
 def _add(live: dict[int, int], cold: Cold, nbytes: int) -> None:

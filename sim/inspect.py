@@ -45,7 +45,7 @@ def inspect(graph: Graph, kernels: str = "reference") -> Inspection:
     live = drop_dead_tensors(graph)
     held = buffers(live, kernels)
     top = peak(held)
-    packed, packing = pack_graph(live, runtime)
+    packed, packing = pack_graph(live, runtime, aliasing=False)
     steps = timeline(live)
     kind = next((op.kind for op, span in steps.ops if top.step in span), "input")
     return Inspection(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sim.graph.graph import Graph
+from sim.graph.groups import Group, byte_needs, groups, untied
 from sim.graph.lifetimes import Buffer, buffers
 from sim.graph.rewrite import spills
 from sim.plan.memory_plan import MemoryPlan, Placement
@@ -13,6 +14,7 @@ from sim.plan.offline import offline_offsets, with_offline_plan
 from sim.plan.packer import Block, Packing, Rect, pack
 from sim.plan.runtime_overhead import runtime_overhead
 from sim.plan.tflm_greedy import ONLINE, tflm_greedy
+from sim.plan.value_check import check_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,11 @@ class Runtime:
     name: str = "tflm"
     kernels: str = "reference"
     bits: int = 32
+
+    @property
+    def allows_aliasing(self) -> bool:
+        """Whether the kernels were seen to copy onto themselves and to work in place."""
+        return self.kernels == "reference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,10 @@ class Program:
     def verify(self) -> None:
         """Raises ModelError or PlanError if the graph or the plan breaks a rule."""
         self.graph.verify()
-        self.plan.verify(self.graph)
+        if self.graph.bodies:
+            self.plan.verify(self.graph)
+        else:
+            check_values(self.graph, self.plan)
 
 
 def place(graph: Graph, runtime: Runtime | None = None) -> Program:
@@ -87,25 +97,50 @@ def place(graph: Graph, runtime: Runtime | None = None) -> Program:
 
 
 def pack_graph(
-    graph: Graph, runtime: Runtime | None = None, *, effort: int = 1
+    graph: Graph, runtime: Runtime | None = None, *, effort: int = 1, aliasing: bool = True
 ) -> tuple[Program, Packing]:
     """The program with the best placement that the packer finds, embedded as an offline plan.
 
+    With `aliasing`, views lie inside their parents and in-place results on their inputs, where the
+    runtime's kernels are shown to allow it.
     Raises PlanError if TFLM would put a scratch buffer onto bytes that are still in use.
     """
     runtime = runtime or Runtime()
     held = buffers(graph, runtime.kernels, claims=True)
-    packing = pack([_block(b) for b in held], effort=effort)
-    program = _embed(graph, runtime, held, packing.offsets)
+    tied = groups(graph) if aliasing and runtime.allows_aliasing else untied(graph)
+    scratch = [b for b in held if b.tensor is None]
+    packing = pack([*_group_blocks(graph, held, tied), *map(_block, scratch)], effort=effort)
+    offsets = {
+        tensor: offset + inside
+        for group, offset in zip(tied, packing.offsets, strict=False)
+        for tensor, inside in group.members
+    }
+    program = place(with_offline_plan(graph, offsets), runtime)
     program.verify()
     return program, packing
 
 
-def _embed(
-    graph: Graph, runtime: Runtime, held: Sequence[Buffer], offsets: Sequence[int]
-) -> Program:
-    chosen = {b.tensor: o for b, o in zip(held, offsets, strict=True) if b.tensor is not None}
-    return place(with_offline_plan(graph, chosen), runtime)
+def _group_blocks(graph: Graph, held: Sequence[Buffer], tied: Sequence[Group]) -> Iterator[Block]:
+    """A block a group. Where an op has scratch, TFLM counts all of a tensor as taken."""
+    life = {b.tensor: b for b in held if b.tensor is not None}
+    scratch_steps = [b.lifetime for b in held if b.tensor is None]
+    needs = byte_needs(graph)
+    for group in tied:
+        if len(group.members) == 1:
+            yield _block(life[group.members[0][0]])
+            continue
+        rects = [
+            Rect(at + need.span.start, need.span.length, need.steps.start, need.steps.stop)
+            for tensor, at in group.members
+            for need in needs[tensor]
+        ]
+        rects += [
+            Rect(at, life[tensor].size, steps.start, steps.stop)
+            for tensor, at in group.members
+            for steps in scratch_steps
+            if life[tensor].lifetime.overlaps(steps)
+        ]
+        yield Block(tuple(rects))
 
 
 def _block(buffer: Buffer) -> Block:

@@ -13,7 +13,7 @@ import pytest
 from sim.cli import main
 from sim.graph.tflite_reader import read
 from sim.graph.tflite_writer import write
-from tests.graphs import Net, unet
+from tests.graphs import unet
 
 ROOT = Path(__file__).parents[1]
 BOARD = "arduino_portenta_h7"

@@ -54,7 +54,8 @@ class MemoryPlan:
                     f"offset: found {placement.offset_bytes}, wanted 0 or more"
                 )
         active: list[Placement] = []
-        for placement in sorted(self.placements, key=lambda p: (p.claim.start, p.claim.stop)):
+        taking = [p for p in self.placements if p.size_bytes]
+        for placement in sorted(taking, key=lambda p: (p.claim.start, p.claim.stop)):
             active = [p for p in active if p.claim.stop > placement.claim.start]
             for other in active:
                 if other.span.overlaps(placement.span) and other.claim.overlaps(placement.claim):

@@ -88,6 +88,21 @@ def call_once_graph() -> Graph:
     return joined((main, (out,)), (once, ()))
 
 
+def state_graph() -> Graph:
+    """An IF one of whose ways adds a variable, which is tensor 1 of its subgraph."""
+    main, yes, no = Net(1, "state"), Net(2), Net(3)
+    condition, x = main.input(1, dtype="BOOL"), main.input(1, 8)
+    result = main.like(x)
+    fields = {"then_subgraph_index": 1, "else_subgraph_index": 2}
+    main.op("IF", [condition, x], [result], Table("IfOptions", fields))
+    y = _same(yes, main, x)
+    state = yes.like(y)
+    yes.tensors[state] = replace(yes.tensors[state], is_variable=True)
+    added = yes.requantize(yes.add(y, state), main.scale(x), main.zero(x))
+    kept = no.relu(_same(no, main, x))
+    return joined((main, (result,)), (yes, (added,)), (no, (kept,)))
+
+
 def _handle(net: Net) -> int:
     handle = net.tensor((), "RESOURCE")
     options = Table("VarHandleOptions", {"container": "ram", "shared_name": "state"})
@@ -104,4 +119,4 @@ def _moved(ids: tuple[int, ...], first: int) -> tuple[int, ...]:
     return tuple(i + first for i in ids)
 
 
-CONTROL_FLOW = (while_graph, if_graph, two_ifs_graph, call_once_graph)
+CONTROL_FLOW = (while_graph, if_graph, two_ifs_graph, call_once_graph, state_graph)

@@ -145,10 +145,18 @@ def test_control_flow(make: Callable[[], Graph]) -> None:
 @given(graph=graphs(), data=st.data())
 @settings(max_examples=40)
 def test_spilled_graphs(graph: Graph, data: st.DataObject) -> None:
-    """Handles have no place in the arena; what is fetched has one of its own."""
+    """Handles have no place in the arena; what is fetched has one of its own.
+
+    TFLM knows no windows, so it may put scratch onto bytes that a spill still holds: an error.
+    """
     edited = data.draw(spilled(graph)).graph()
     assert place(edited).plan.size_bytes == recorded_head(edited)
-    packed, _ = pack_graph(edited)
+    try:
+        packed, _ = pack_graph(edited)
+    except PlanError as error:
+        assert "scratch of op" in str(error)
+        assert any(op.window for op in edited.ops)
+        return
     assert packed.plan.size_bytes == recorded_head(packed.graph)
 
 
@@ -169,5 +177,5 @@ def test_a_plan_that_overwrites_is_taken_by_tflm_and_found_by_the_verifier() -> 
     planned = with_offline_plan(net.graph(y), {x: 0, y: 32})
     program = place(planned)
     assert program.plan.size_bytes == 32 + 64 == recorded_head(planned)
-    with pytest.raises(PlanError, match=r"tensor 't3' .* overwrites tensor 'input0'"):
+    with pytest.raises(PlanError, match=r"lies on its input 'input0'"):
         program.verify()

@@ -1,0 +1,202 @@
+"""Groups of tensors that lie at fixed offsets to one another, and when each byte of them is needed.
+
+A view lies inside its parent, a joined part inside the whole, an in-place result on its input. Two
+tensors of a group may share a byte at the same step only if it holds the same value for both.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sim.graph.copies import Copy, copies, overwritable
+from sim.graph.graph import Graph
+from sim.graph.lifetimes import in_arena, timeline
+from sim.ranges import Range
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes of a tensor, counted from its start, that are needed during these steps."""
+
+    span: Range
+    steps: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Tensors with their offsets in bytes from the group's origin; the least offset is 0."""
+
+    members: tuple[tuple[int, int], ...]
+
+
+def byte_needs(graph: Graph) -> tuple[tuple[Need, ...], ...]:
+    """For each tensor, its byte ranges and the steps in which they are needed.
+
+    An op that copies a range needs no more than that range; every other reader needs all of it.
+    Bytes that nobody reads are needed at the step that writes them.
+    """
+    times = timeline(graph)
+    reads: list[list[tuple[Range, int]]] = [[] for _ in graph.tensors]
+    for op, steps in times.ops:
+        found = copies(graph, op)
+        ranged = {c.source for c in found}
+        for tensor in op.reads:
+            whole = Range(0, graph.tensors[tensor].nbytes)
+            if tensor not in ranged:
+                reads[tensor].append((whole, steps.stop))
+        for copy in found:
+            span = Range(copy.source_start, copy.source_start + copy.nbytes)
+            reads[copy.source].append((span, steps.stop))
+    ends = dict.fromkeys(graph.outputs, times.steps)
+    for tensor, claim in enumerate(times.claims):
+        if tensor in ends or claim.stop > times.lifetimes[tensor].stop:
+            whole = Range(0, graph.tensors[tensor].nbytes)
+            reads[tensor].append((whole, max(claim.stop, ends.get(tensor, 0))))
+    return tuple(
+        _needs(graph.tensors[t].nbytes, times.claims[t].start, reads[t])
+        for t in range(len(graph.tensors))
+    )
+
+
+def _needs(nbytes: int, start: int, reads: Sequence[tuple[Range, int]]) -> tuple[Need, ...]:
+    if nbytes == 0:
+        return ()
+    cuts = sorted({0, nbytes, *(p for span, _ in reads for p in (span.start, span.stop))})
+    made: list[Need] = []
+    for low, high in itertools.pairwise(cuts):
+        stops = [stop for span, stop in reads if span.start <= low and high <= span.stop]
+        steps = Range(start, max(stops, default=start + 1))
+        if made and made[-1].steps == steps:
+            made[-1] = Need(Range(made[-1].span.start, high), steps)
+        else:
+            made.append(Need(Range(low, high), steps))
+    return tuple(made)
+
+
+def groups(graph: Graph) -> tuple[Group, ...]:
+    """Every tensor of the arena in one group; ties that would spoil a value are left out.
+
+    The ties that save most bytes are made first.
+    """
+    return _Grouper(graph).groups()
+
+
+def untied(graph: Graph) -> tuple[Group, ...]:
+    """Every tensor of the arena in a group of its own."""
+    return tuple(Group(((t, 0),)) for t, placed in enumerate(in_arena(graph)) if placed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tie:
+    """`second` lies `delta` bytes behind the start of `first`, which saves that many bytes."""
+
+    nbytes: int
+    step: int
+    first: int
+    second: int
+    delta: int
+
+
+class _Grouper:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.needs = byte_needs(graph)
+        self.placed = in_arena(graph)
+        self.values = _Values(graph)
+        self.in_place: set[tuple[int, int, int]] = set()
+        self.home = {t: (t, 0) for t, placed in enumerate(self.placed) if placed}
+        self.members: dict[int, list[tuple[int, int]]] = {t: [(t, 0)] for t in self.home}
+
+    def groups(self) -> tuple[Group, ...]:
+        if not self.graph.bodies:
+            for tie in sorted(self._ties(), key=lambda t: (-t.nbytes, t.step, t.first, t.second)):
+                self._tie(tie)
+        made = []
+        for members in self.members.values():
+            low = min(offset for _, offset in members)
+            made.append(Group(tuple(sorted((t, offset - low) for t, offset in members))))
+        return tuple(made)
+
+    def _ties(self) -> Iterable[_Tie]:
+        for step, op in enumerate(self.graph.ops):
+            for copy in copies(self.graph, op):
+                delta = copy.source_start - copy.target_start
+                yield _Tie(copy.nbytes, step, copy.source, copy.target, delta)
+            for tensor in overwritable(self.graph, op):
+                self.in_place.add((tensor, op.outputs[0], step))
+                yield _Tie(self.graph.tensors[tensor].nbytes, step, tensor, op.outputs[0], 0)
+
+    def _tie(self, tie: _Tie) -> None:
+        if not (self.placed[tie.first] and self.placed[tie.second]):
+            return
+        (first_root, first_at), (second_root, second_at) = (
+            self.home[tie.first],
+            self.home[tie.second],
+        )
+        if first_root == second_root:
+            return
+        shift = first_at + tie.delta - second_at
+        moved = [(t, offset + shift) for t, offset in self.members[second_root]]
+        here = self.members[first_root]
+        if any(self._spoils(a, b) for a in here for b in moved):
+            return
+        here.extend(moved)
+        del self.members[second_root]
+        self.home.update({t: (first_root, offset) for t, offset in moved})
+
+    def _spoils(self, a: tuple[int, int], b: tuple[int, int]) -> bool:
+        """Whether two placed tensors need the same byte at the same step for different values."""
+        (first, first_at), (second, second_at) = a, b
+        for need in self.needs[first]:
+            low, high = need.span.start + first_at, need.span.stop + first_at
+            for other in self.needs[second]:
+                start = max(low, other.span.start + second_at)
+                stop = min(high, other.span.stop + second_at)
+                if start >= stop or not need.steps.overlaps(other.steps):
+                    continue
+                if self._replaces(a, b, need, other) or self._replaces(b, a, other, need):
+                    continue
+                if not self.values.equal(
+                    first, start - first_at, second, start - second_at, stop - start
+                ):
+                    return True
+        return False
+
+    def _replaces(self, a: tuple[int, int], b: tuple[int, int], old: Need, new: Need) -> bool:
+        """Whether an in-place op writes b over a, whose bytes it is the last to need."""
+        step = new.steps.start
+        return a[1] == b[1] and old.steps.stop == step + 1 and (a[0], b[0], step) in self.in_place
+
+
+class _Values:
+    """Which bytes are copies of which: every byte as (tensor that computed it, byte in there)."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.parts: dict[int, list[Copy]] = {}
+        for op in graph.ops:
+            for copy in copies(graph, op):
+                self.parts.setdefault(copy.target, []).append(copy)
+
+    def equal(self, a: int, a_start: int, b: int, b_start: int, nbytes: int) -> bool:
+        return self._runs(a, a_start, nbytes) == self._runs(b, b_start, nbytes)
+
+    def _runs(self, tensor: int, start: int, nbytes: int) -> list[tuple[int, int, int]]:
+        """The bytes as runs (tensor, first byte, bytes) of what was computed, joined."""
+        parts = self.parts.get(tensor)
+        if not parts:
+            return [(tensor, start, nbytes)]
+        runs: list[tuple[int, int, int]] = []
+        for part in parts:
+            low = max(start, part.target_start)
+            high = min(start + nbytes, part.target_start + part.nbytes)
+            if low >= high:
+                continue
+            source = part.source_start + low - part.target_start
+            for run in self._runs(part.source, source, high - low):
+                if runs and runs[-1][0] == run[0] and runs[-1][1] + runs[-1][2] == run[1]:
+                    runs[-1] = (run[0], runs[-1][1], runs[-1][2] + run[2])
+                else:
+                    runs.append(run)
+        return runs

@@ -1,0 +1,216 @@
+"""What every registered policy has to keep, a built-in one or an outsider's."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import pickle
+from functools import cache
+
+import numpy as np
+import pytest
+
+from sim.compare import compare
+from sim.deploy.inputs import input_sets
+from sim.deploy.runtime_protocol import Arrays
+from sim.deploy.runtimes import run_litert, run_tflm
+from sim.device.loader import load_board
+from sim.engine.run import simulate
+from sim.errors import SpillwayError
+from sim.graph.graph import Graph
+from sim.graph.tflite_reader import read_bytes
+from sim.graph.tflite_writer import to_bytes
+from sim.policy import MINIMIZE, Choice, Goal, Policy, policy_classes
+from sim.program import Program, Runtime, pack_graph, place
+from tests.graphs import Net, unet
+
+BOARD = load_board("arduino_portenta_h7")
+NAMES = tuple(policy_classes())
+CANDIDATES_TRIED = 4
+
+
+def chain() -> Graph:
+    """No tensor waits for anybody."""
+    net = Net(1, "chain")
+    x = net.conv(net.input(1, 12, 10, 3), 8)
+    return net.graph(net.dense(net.pool(net.depthwise(x)), 10))
+
+
+def residual() -> Graph:
+    """Three blocks whose input waits beside a wider middle; the head asks for scratch."""
+    net = Net(2, "residual")
+    x = net.conv(net.input(1, 10, 12, 3), 4)
+    for _ in range(3):
+        x = net.add(x, net.conv(net.depthwise(net.conv(x, 24, 1)), 4, 1, activation=0))
+    return net.graph(net.softmax(net.dense(net.mean(x), 5)))
+
+
+def siblings() -> Graph:
+    """Two inputs, one of which waits, and two outputs, one of which is made early."""
+    net = Net(3, "siblings")
+    late, x = net.input(1, 8, 8, 4), net.input(1, 8, 8, 4)
+    early = net.conv(x, 4)
+    y = net.conv(net.conv(net.conv(early, 16), 16), 4)
+    return net.graph(net.add(net.add(y, late), early), early)
+
+
+MODELS = {
+    "unet": lambda: unet(16, 24, (4, 8, 16)),
+    "chain": chain,
+    "residual": residual,
+    "siblings": siblings,
+}
+
+
+@cache
+def model(name: str) -> Graph:
+    return read_bytes(to_bytes(MODELS[name]()), name)
+
+
+@cache
+def baseline(name: str) -> Program:
+    return place(model(name))
+
+
+@cache
+def wanted(name: str) -> tuple[list[Arrays], list[Arrays], list[Arrays]]:
+    """Inputs, and what the model makes of them in LiteRT and in TFLM."""
+    sets = input_sets(model(name), 3, seed=0)
+    original = to_bytes(model(name))
+    return sets, run_litert(original, sets), run_tflm(original, sets).outputs
+
+
+def goal(name: str, minimize: str) -> Goal:
+    """Somewhat less memory than the model takes."""
+    return Goal(baseline(name).arena().required * 9 // 10, minimize)
+
+
+def settings(policy: str, name: str, minimize: str) -> list[Policy]:
+    """The policy as it is without parameters, and the first of its candidates."""
+    plain = policy_classes()[policy]()
+    tried = plain.candidates(model(name), BOARD, goal(name, minimize))
+    return [plain, *itertools.islice(tried, CANDIDATES_TRIED)]
+
+
+def made(setting: Policy, name: str, minimize: str) -> Program:
+    """The program as sim.compare makes it."""
+    graph = setting.apply(model(name), BOARD, goal(name, minimize))
+    return pack_graph(graph, Runtime())[0] if setting.packs else place(graph, Runtime())
+
+
+cases = [
+    pytest.mark.parametrize("name", MODELS),
+    pytest.mark.parametrize("policy", NAMES),
+    pytest.mark.parametrize("minimize", ["latency", "activations"]),
+]
+
+
+def every_case(test):  # type: ignore[no-untyped-def]
+    for mark in cases:
+        test = mark(test)
+    return test
+
+
+def test_the_built_in_policies_are_registered() -> None:
+    assert {"baseline", "plan", "spill"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("policy", NAMES)
+def test_a_policy_is_a_value_with_a_name(policy: str) -> None:
+    cls = policy_classes()[policy]
+    plain = cls()
+    assert cls.name == policy
+    assert isinstance(plain, Policy)
+    assert cls.summary
+    assert type(cls.packs) is bool
+    assert dataclasses.is_dataclass(cls)
+    assert plain == cls() and hash(plain) == hash(cls())
+    for field in dataclasses.fields(cls):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(plain, field.name, None)
+
+
+@every_case
+def test_the_graph_is_valid_and_the_plan_verified(policy: str, name: str, minimize: str) -> None:
+    for setting in settings(policy, name, minimize):
+        program = made(setting, name, minimize)
+        program.verify()
+        assert setting.packs == (program.graph.meta("OfflineMemoryAllocation") is not None)
+        assert _interface(program.graph) == _interface(model(name))
+
+
+def _interface(graph: Graph) -> list[tuple[tuple[int, ...], str]]:
+    tensors = (graph.tensors[t] for t in (*graph.inputs, *graph.outputs))
+    return [(t.shape, t.dtype) for t in tensors]
+
+
+@every_case
+def test_the_input_is_left_alone_and_the_same_comes_out(
+    policy: str, name: str, minimize: str
+) -> None:
+    graph, budget = model(name), goal(name, minimize)
+    before = pickle.dumps(graph)
+    tried = settings(policy, name, minimize)
+    assert tried == settings(policy, name, minimize)
+    for setting in tried:
+        once, again = (setting.apply(graph, BOARD, budget) for _ in range(2))
+        assert pickle.dumps(once) == pickle.dumps(again)
+    assert pickle.dumps(graph) == before
+
+
+@every_case
+def test_it_computes_the_same_in_the_bytes_planned(policy: str, name: str, minimize: str) -> None:
+    sets, litert, tflm = wanted(name)
+    programs = [made(setting, name, minimize) for setting in settings(policy, name, minimize)]
+    for file, planned in {to_bytes(p.graph): p.plan.size_bytes for p in programs}.items():
+        run = run_tflm(file, sets)
+        assert run.head_bytes == planned
+        _assert_same(run.outputs, tflm)
+        _assert_same(run_litert(file, sets), litert)
+
+
+def _assert_same(found: list[Arrays], right: list[Arrays]) -> None:
+    assert len(found) == len(right)
+    for some, others in zip(found, right, strict=True):
+        for array, other in zip(some, others, strict=True):
+            np.testing.assert_array_equal(array, other, strict=True)
+
+
+@every_case
+def test_it_never_takes_more_activations_than_the_baseline(
+    policy: str, name: str, minimize: str
+) -> None:
+    least = baseline(name).plan.size_bytes
+    for setting in settings(policy, name, minimize):
+        assert made(setting, name, minimize).plan.size_bytes <= least
+
+
+@every_case
+def test_a_file_read_back_is_the_same_program(policy: str, name: str, minimize: str) -> None:
+    program = made(settings(policy, name, minimize)[0], name, minimize)
+    again = place(read_bytes(to_bytes(program.graph), program.graph.name))
+    assert again.plan == program.plan
+    assert simulate(again, BOARD, frames=2) == simulate(program, BOARD, frames=2)
+
+
+@pytest.mark.parametrize("minimize", MINIMIZE)
+@pytest.mark.parametrize("policy", NAMES)
+def test_its_candidates_can_all_be_compared(policy: str, minimize: str) -> None:
+    plain = policy_classes()[policy]()
+    choice = Choice((plain,), ((),))
+    outcome = compare(model("residual"), BOARD, goal("residual", minimize), [choice], simulate).best
+    assert outcome.error == ""
+    assert outcome.choice.name == policy
+
+
+@pytest.mark.parametrize("policy", NAMES)
+def test_a_budget_of_nothing_is_no_crash(policy: str) -> None:
+    """It may say that it can't; it may not fail otherwise."""
+    plain = policy_classes()[policy]()
+    for minimize in MINIMIZE:
+        try:
+            plain.apply(model("unet"), BOARD, Goal(0, minimize)).verify()
+            for setting in plain.candidates(model("unet"), BOARD, Goal(0, minimize)):
+                setting.apply(model("unet"), BOARD, Goal(0, minimize)).verify()
+        except SpillwayError as error:
+            assert policy in str(error)
