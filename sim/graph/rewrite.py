@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from sim.errors import PolicyError
 from sim.graph.graph import Body, Graph, Op, Signature, Table, Tensor
+from sim.ranges import Range
 
 VAR_HANDLE, ASSIGN, READ = "VAR_HANDLE", "ASSIGN_VARIABLE", "READ_VARIABLE"
 TRANSFER_KINDS = frozenset({VAR_HANDLE, ASSIGN, READ})
@@ -36,6 +40,8 @@ class Rewrite:
         self._after: dict[int, list[Op]] = {}
         self._renamed: dict[int, dict[int, int]] = {}
         self._hold_until: dict[int, int] = {}
+        self._replaced: dict[int, tuple[Op, ...]] = {}
+        self._constants: dict[tuple[tuple[int, ...], bytes], int] = {}
         self._outputs = list(graph.outputs)
 
     def tensor_like(self, tensor: int, suffix: str) -> int:
@@ -44,6 +50,46 @@ class Rewrite:
         new = replace(source, id=len(self._tensors), name=f"{source.name}{suffix}", data=None)
         self._tensors.append(new)
         return new.id
+
+    def tensor(self, like: Tensor, shape: tuple[int, ...], suffix: str) -> int:
+        """A new activation of another shape, with the type and quantization of a tensor."""
+        new = replace(
+            like,
+            id=len(self._tensors),
+            name=f"{like.name}{suffix}",
+            shape=shape,
+            data=None,
+            shape_signature=(),
+        )
+        self._tensors.append(new)
+        return new.id
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """The shape of a tensor, an original or a new one."""
+        return self._tensors[tensor].shape
+
+    def constant(self, values: np.ndarray[Any, np.dtype[np.int32]]) -> int:
+        """An int32 constant, the same tensor for the same values."""
+        data = values.astype("<i4").tobytes()
+        key = (values.shape, data)
+        if key not in self._constants:
+            new = Tensor(len(self._tensors), "const", values.shape, "INT32", data=data)
+            self._tensors.append(new)
+            self._constants[key] = new.id
+        return self._constants[key]
+
+    def filled(self, like: Tensor, value: int) -> int:
+        """An int8 scalar constant with the quantization of a tensor."""
+        data = value.to_bytes(1, "little", signed=True)
+        new = replace(like, id=len(self._tensors), name="fill", shape=(1,), data=data)
+        self._tensors.append(replace(new, shape_signature=()))
+        return new.id
+
+    def replace_ops(self, steps: Range, ops: Sequence[Op]) -> None:
+        """Puts these ops where those of the steps were."""
+        for step in range(steps.start, steps.stop):
+            self._replaced[step] = ()
+        self._replaced[steps.start] = tuple(ops)
 
     def spill(
         self,
@@ -111,14 +157,14 @@ class Rewrite:
             names = self._renamed.get(step)
             if names and any(t in names for t in op.inputs):
                 op = replace(op, inputs=tuple(names.get(t, t) for t in op.inputs))  # noqa: PLW2901
-            ops.append(op)
+            ops.extend(self._replaced.get(step, (op,)))
             ops.extend(self._after.get(step, ()))
         ops.extend(self._before.get(len(self._graph.ops), ()))
         for place, op in enumerate(ops):
             if op.kind == ASSIGN and op.inputs[0] in self._hold_until:
                 held[place] = self._hold_until[op.inputs[0]]
         for place, step in held.items():
-            ops[place] = replace(ops[place], window=max(0, place_of[step] - place))
+            ops[place] = replace(ops[place], window=max(0, place_of.get(step, len(ops) - 1) - place))
         edited = replace(
             self._graph.without_plan(),
             tensors=tuple(self._tensors),

@@ -1,0 +1,249 @@
+"""Row arithmetic: which input rows an op needs for given output rows, and how a stripe is computed.
+
+Rows are those of axis 1 of NHWC tensors with batch 1. A stripe of a padded op is PAD and then VALID,
+since TFLite knows no padding that differs at top and bottom. An op without a rule is a barrier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from sim.graph.graph import Graph, Op, Table, Tensor
+from sim.ranges import Range
+
+SAME, VALID = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Rows of an input that exist, and rows of padding above and below them."""
+
+    tensor: int
+    rows: Range
+    above: int = 0
+    below: int = 0
+
+
+class Stripes(Protocol):
+    """Where the ops and tensors of stripes are put."""
+
+    def tensor(self, like: Tensor, shape: tuple[int, ...], suffix: str) -> int: ...
+
+    def constant(self, values: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> int: ...
+
+    def filled(self, like: Tensor, value: int) -> int: ...
+
+    def add(self, op: Op) -> None: ...
+
+
+def demands(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
+    """What the op needs for these output rows; None if it can't be striped."""
+    if len(op.outputs) != 1 or not _is_image(graph.tensors[op.outputs[0]]):
+        return None
+    rule = _RULES.get(op.kind)
+    return rule(graph, op, rows) if rule else None
+
+
+def emit(
+    graph: Graph, op: Op, rows: Range, sources: Mapping[int, int], to: Stripes
+) -> int:
+    """Adds the ops that compute these output rows; the new tensor that holds them.
+
+    `sources` maps each demanded tensor to one that holds exactly the demanded rows.
+    """
+    out = graph.tensors[op.outputs[0]]
+    shape = (1, rows.length, *out.shape[2:])
+    inputs = [sources.get(t, t) for t in op.inputs]
+    options = op.options
+    found = demands(graph, op, rows)
+    assert found is not None
+    if op.kind in _WINDOWED:
+        (demand,) = found
+        position = op.inputs.index(demand.tensor)
+        inputs[position] = _padded(graph, op, demand, inputs[position], to)
+        options = _with(options, padding=VALID)
+    elif op.kind == "TRANSPOSE_CONV":
+        inputs[0] = to.constant(np.array(shape, np.int32))
+    elif op.kind == "RESIZE_NEAREST_NEIGHBOR":
+        inputs[1] = to.constant(np.array(shape[1:3], np.int32))
+    elif op.kind == "PAD":
+        (demand,) = found
+        sides = _paddings(graph, op)
+        assert sides is not None
+        sides[1] = [demand.above, demand.below]
+        inputs[1] = to.constant(np.array(sides, np.int32))
+    made = to.tensor(out, shape, f"/rows{rows.start}")
+    to.add(replace(op, inputs=tuple(inputs), outputs=(made,), options=options))
+    return made
+
+
+def _is_image(tensor: Tensor) -> bool:
+    return len(tensor.shape) == 4 and tensor.shape[0] == 1
+
+
+def _with(options: Table, **fields: int) -> Table:
+    return replace(options, fields={**options.fields, **fields})
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A sliding window along one axis: reach of the kernel, stride, and padding before and after."""
+
+    reach: int
+    stride: int
+    before: int
+    after: int
+
+
+def _window(size: int, out: int, kernel: int, stride: int, dilation: int, padding: int) -> _Window:
+    """Padding as TFLite computes it (kernels/padding.h, ComputePaddingWithOffset)."""
+    reach = (kernel - 1) * dilation + 1
+    total = max(0, (out - 1) * stride + reach - size) if padding == SAME else 0
+    return _Window(reach, stride, total // 2, total - total // 2)
+
+
+def _windows(graph: Graph, op: Op) -> tuple[Tensor, _Window, _Window]:
+    """The data input of a windowed op, and its windows along rows and columns."""
+    source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        kernel = graph.tensors[op.inputs[1]].shape[1:3]
+    else:
+        kernel = (op.options.integer("filter_height"), op.options.integer("filter_width"))
+    padding = op.options.integer("padding")
+    down, across = (
+        _window(
+            source.shape[axis],
+            out.shape[axis],
+            kernel[axis - 1],
+            op.options.integer(f"stride_{letter}"),
+            max(1, op.options.integer(f"dilation_{letter}_factor", 1)),
+            padding,
+        )
+        for axis, letter in ((1, "h"), (2, "w"))
+    )
+    return source, down, across
+
+
+def _windowed(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
+    source, down, across = _windows(graph, op)
+    if not _is_image(source):
+        return None
+    padded = down.before or down.after or across.before or across.after
+    if op.kind == "AVERAGE_POOL_2D" and padded:
+        return None  # it averages over the rows that exist; padding would count
+    if op.kind in ("MAX_POOL_2D",) and padded and source.dtype != "INT8":
+        return None
+    low = rows.start * down.stride - down.before
+    high = (rows.stop - 1) * down.stride - down.before + down.reach
+    height = source.shape[1]
+    kept = Range(max(0, low), min(height, high))
+    above, below = max(0, -low), max(0, high - height)
+    return (Demand(source.id, kept, above, below if padded else 0),)
+
+
+def _padded(graph: Graph, op: Op, demand: Demand, window: int, to: Stripes) -> int:
+    source, _, across = _windows(graph, op)
+    sides = [[0, 0], [demand.above, demand.below], [across.before, across.after], [0, 0]]
+    if not any(any(pair) for pair in sides):
+        return window
+    height = demand.above + demand.rows.length + demand.below
+    width = across.before + source.shape[2] + across.after
+    made = to.tensor(source, (1, height, width, source.shape[3]), f"/pad{demand.rows.start}")
+    inputs = [window, to.constant(np.array(sides, np.int32))]
+    if op.kind == "MAX_POOL_2D":  # padding must never win
+        inputs.append(to.filled(source, -128))
+        to.add(Op("PADV2", tuple(inputs), (made,), Table("PadV2Options"), version=2))
+    else:
+        to.add(Op("PAD", tuple(inputs), (made,), Table("PadOptions"), version=2))
+    return made
+
+
+def _same_rows(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
+    """Element-wise: every input has the output's rows, or is a constant or one row for all."""
+    height = graph.tensors[op.outputs[0]].shape[1]
+    found = []
+    for tensor in (graph.tensors[t] for t in dict.fromkeys(op.reads)):
+        if tensor.is_constant:
+            if len(tensor.shape) == 4 and tensor.shape[1] != 1:
+                return None
+            continue
+        if not _is_image(tensor) or tensor.shape[1] != height:
+            return None
+        found.append(Demand(tensor.id, rows))
+    return tuple(found)
+
+
+def _concatenation(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
+    if op.options.integer("axis") % 4 < 2 or any(graph.tensors[t].is_constant for t in op.reads):
+        return None
+    return _same_rows(graph, op, rows)
+
+
+def _transposed(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
+    """Transposed convolution whose kernel is as high as its stride: no rows overlap."""
+    source, weights = graph.tensors[op.inputs[2]], graph.tensors[op.inputs[1]]
+    stride = op.options.integer("stride_h")
+    whole = source.shape[1] * stride == graph.tensors[op.outputs[0]].shape[1]
+    if weights.shape[1] != stride or not whole or not _is_image(source):
+        return None
+    return (Demand(source.id, Range(rows.start // stride, -(-rows.stop // stride))),)
+
+
+def _nearest(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
+    source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    if op.options.integer("align_corners") or op.options.integer("half_pixel_centers"):
+        return None
+    if not _is_image(source) or out.shape[1] % source.shape[1]:
+        return None
+    factor = out.shape[1] // source.shape[1]
+    return (Demand(source.id, Range(rows.start // factor, -(-rows.stop // factor))),)
+
+
+def _pad(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
+    source, sides = graph.tensors[op.inputs[0]], _paddings(graph, op)
+    if sides is None or len(sides) != 4 or not _is_image(source) or any(sides[0]):
+        return None
+    low, high = rows.start - sides[1][0], rows.stop - sides[1][0]
+    kept = Range(min(max(0, low), source.shape[1]), max(0, min(source.shape[1], high)))
+    if kept.length <= 0:
+        return None
+    return (Demand(source.id, kept, max(0, -low), max(0, high - source.shape[1])),)
+
+
+def _paddings(graph: Graph, op: Op) -> list[list[int]] | None:
+    tensor = graph.tensors[op.inputs[1]]
+    if tensor.data is None or tensor.dtype != "INT32":
+        return None
+    values: list[list[int]] = np.frombuffer(tensor.data, "<i4").reshape(-1, 2).tolist()
+    return values
+
+
+def alignment(graph: Graph, op: Op) -> int:
+    """Output rows come in multiples of this: the rows that one input row makes."""
+    if op.kind == "TRANSPOSE_CONV":
+        return op.options.integer("stride_h", 1)
+    if op.kind == "RESIZE_NEAREST_NEIGHBOR":
+        source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+        return max(1, out.shape[1] // max(1, source.shape[1]))
+    return 1
+
+
+_WINDOWED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D"})
+_ELEMENTWISE = frozenset({
+    "ADD", "SUB", "MUL", "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "PRELU", "LOGISTIC", "TANH",
+    "HARD_SWISH", "ELU", "ABS", "QUANTIZE", "DEQUANTIZE", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE",
+})  # fmt: skip
+_RULES: Mapping[str, Callable[[Graph, Op, Range], tuple[Demand, ...] | None]] = {
+    **dict.fromkeys(_WINDOWED, _windowed),
+    **dict.fromkeys(_ELEMENTWISE, _same_rows),
+    "CONCATENATION": _concatenation,
+    "TRANSPOSE_CONV": _transposed,
+    "RESIZE_NEAREST_NEIGHBOR": _nearest,
+    "PAD": _pad,
+}
+
+__all__ = ["Demand", "Stripes", "alignment", "demands", "emit"]
