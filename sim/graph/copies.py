@@ -118,6 +118,17 @@ def _split(graph: Graph, op: Op) -> tuple[Copy, ...]:
     return tuple(made)
 
 
+def _pad(graph: Graph, op: Op) -> tuple[Copy, ...]:
+    """Padding around one run of bytes; what it writes before and behind is its own."""
+    source, target = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    sides = _integers(graph, op.inputs[1])
+    if sides is None or len(sides) != 2 * len(source.shape):
+        return ()
+    begin = sides[::2]
+    found = _rows(target, source, begin)
+    return tuple(Copy(source.id, 0, target.id, c.source_start, c.nbytes) for c in found)
+
+
 def _integers(graph: Graph, tensor: int) -> tuple[int, ...] | None:
     found = graph.tensors[tensor]
     if found.data is None or found.dtype not in ("INT32", "INT64"):
@@ -131,6 +142,8 @@ _KINDS: Mapping[str, Callable[[Graph, Op], tuple[Copy, ...]]] = {
     "SQUEEZE": _whole,
     "EXPAND_DIMS": _whole,
     "CONCATENATION": _concatenation,
+    "PAD": _pad,
+    "PADV2": _pad,
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice,
     "SPLIT": _split,

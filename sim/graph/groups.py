@@ -140,11 +140,19 @@ class _Grouper:
         shift = first_at + tie.delta - second_at
         moved = [(t, offset + shift) for t, offset in self.members[second_root]]
         here = self.members[first_root]
+        if self._stretches([*here, *moved]):
+            return
         if any(self._spoils(a, b) for a in here for b in moved):
             return
         here.extend(moved)
         del self.members[second_root]
         self.home.update({t: (first_root, offset) for t, offset in moved})
+
+    def _stretches(self, members: Sequence[tuple[int, int]]) -> bool:
+        """Whether a group would be longer than its longest member: it slides along the arena."""
+        sizes = [(offset, self.graph.tensors[t].nbytes) for t, offset in members]
+        low = min(offset for offset, _ in sizes)
+        return max(offset + n for offset, n in sizes) - low > max(n for _, n in sizes)
 
     def _spoils(self, a: tuple[int, int], b: tuple[int, int]) -> bool:
         """Whether two placed tensors need the same byte at the same step for different values."""

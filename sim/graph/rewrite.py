@@ -164,7 +164,9 @@ class Rewrite:
             if op.kind == ASSIGN and op.inputs[0] in self._hold_until:
                 held[place] = self._hold_until[op.inputs[0]]
         for place, step in held.items():
-            ops[place] = replace(ops[place], window=max(0, place_of.get(step, len(ops) - 1) - place))
+            ops[place] = replace(
+                ops[place], window=max(0, place_of.get(step, len(ops) - 1) - place)
+            )
         edited = replace(
             self._graph.without_plan(),
             tensors=tuple(self._tensors),

@@ -49,11 +49,18 @@ def demands(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
 
 
 def emit(
-    graph: Graph, op: Op, rows: Range, sources: Mapping[int, int], to: Stripes
+    graph: Graph,
+    op: Op,
+    rows: Range,
+    sources: Mapping[int, int],
+    to: Stripes,
+    *,
+    padded: bool = False,
 ) -> int:
     """Adds the ops that compute these output rows; the new tensor that holds them.
 
-    `sources` maps each demanded tensor to one that holds exactly the demanded rows.
+    `sources` maps each demanded tensor to one that holds exactly the demanded rows; `padded` says
+    that its padding is there already.
     """
     out = graph.tensors[op.outputs[0]]
     shape = (1, rows.length, *out.shape[2:])
@@ -64,7 +71,11 @@ def emit(
     if op.kind in _WINDOWED:
         (demand,) = found
         position = op.inputs.index(demand.tensor)
-        inputs[position] = _padded(graph, op, demand, inputs[position], to)
+        if not padded:
+            _, _, across = _windows(graph, op)
+            sides = (demand.above, demand.below, across.before, across.after)
+            source = graph.tensors[demand.tensor]
+            inputs[position] = pad(graph, op, source, inputs[position], demand.rows, sides, to)
         options = _with(options, padding=VALID)
     elif op.kind == "TRANSPOSE_CONV":
         inputs[0] = to.constant(np.array(shape, np.int32))
@@ -145,15 +156,37 @@ def _windowed(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
     return (Demand(source.id, kept, above, below if padded else 0),)
 
 
-def _padded(graph: Graph, op: Op, demand: Demand, window: int, to: Stripes) -> int:
-    source, _, across = _windows(graph, op)
-    sides = [[0, 0], [demand.above, demand.below], [across.before, across.after], [0, 0]]
-    if not any(any(pair) for pair in sides):
-        return window
-    height = demand.above + demand.rows.length + demand.below
-    width = across.before + source.shape[2] + across.after
-    made = to.tensor(source, (1, height, width, source.shape[3]), f"/pad{demand.rows.start}")
-    inputs = [window, to.constant(np.array(sides, np.int32))]
+def padding(graph: Graph, op: Op) -> tuple[int, int, int, int] | None:
+    """Rows above and below, columns before and after, that a windowed op pads its input with."""
+    if op.kind not in _WINDOWED:
+        return None
+    _, down, across = _windows(graph, op)
+    return down.before, down.after, across.before, across.after
+
+
+def padded_rows(graph: Graph, op: Op, rows: Range) -> Range:
+    """The rows of a windowed op's input, counted with the padding above, for these output rows."""
+    _, down, _ = _windows(graph, op)
+    return Range(rows.start * down.stride, (rows.stop - 1) * down.stride + down.reach)
+
+
+def pad(
+    graph: Graph,
+    op: Op,
+    source: Tensor,
+    piece: int,
+    rows: Range,
+    sides: tuple[int, int, int, int],
+    to: Stripes,
+) -> int:
+    """The rows of a tensor with padding (above, below, before, after) as the op wants it."""
+    above, below, before, after = sides
+    if not any(sides):
+        return piece
+    shape = (1, above + rows.length + below, before + source.shape[2] + after, source.shape[3])
+    made = to.tensor(source, shape, f"/pad{rows.start}")
+    table = [[0, 0], [above, below], [before, after], [0, 0]]
+    inputs = [piece, to.constant(np.array(table, np.int32))]
     if op.kind == "MAX_POOL_2D":  # padding must never win
         inputs.append(to.filled(source, -128))
         to.add(Op("PADV2", tuple(inputs), (made,), Table("PadV2Options"), version=2))
@@ -246,4 +279,4 @@ _RULES: Mapping[str, Callable[[Graph, Op, Range], tuple[Demand, ...] | None]] = 
     "PAD": _pad,
 }
 
-__all__ = ["Demand", "Stripes", "alignment", "demands", "emit"]
+__all__ = ["Demand", "Stripes", "alignment", "demands", "emit", "pad", "padded_rows", "padding"]

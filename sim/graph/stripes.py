@@ -1,227 +1,222 @@
-"""Runs a segment of a graph stripe by stripe, depth first, keeping halo rows or computing them anew.
+"""Runs a segment of a graph depth first, a few rows at a time, keeping halo rows or computing anew.
 
-A segment is a run of ops whose tensors nobody else reads, but for the last. Its output is computed a
-few rows at a time; each tensor inside exists only as a window of the rows that are still needed.
+A segment is a run of ops whose tensors nobody else reads, but for the last. Each tensor inside it
+exists only as pieces of a few rows, made when a later op asks for them and gone when all have read
+them. Padding goes onto the pieces, where the one reader wants it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from sim.graph.graph import Graph, Op, Table
 from sim.graph.rewrite import Rewrite
-from sim.graph.rows import alignment, demands, emit
+from sim.graph.rows import alignment, demands, emit, pad, padded_rows, padding
 from sim.ranges import Range, round_up
 
 CONCATENATION_INPUTS = 10
 """The most that TFLM's CONCATENATION takes (kernels/concatenation.cc, kMaxInputNum)."""
 
+NO_PADDING = (0, 0, 0, 0)
+
 
 def is_segment(graph: Graph, steps: Range) -> bool:
     """Whether the ops can be striped together: rules for all, and nothing inside is read outside."""
     ops = graph.ops[steps.start : steps.stop]
-    inside = {t for op in ops for t in op.outputs}
-    last = ops[-1].outputs[0]
-    readers = (
-        t
-        for step, op in enumerate(graph.ops)
-        if step not in steps
-        for t in op.reads
-    )
-    leaving = inside & ({*readers, *graph.outputs})
-    if leaving - {last} or any(last in op.reads for op in ops):
+    if not ops or not all(_can_stripe(graph, op) for op in ops):
         return False
+    inside = [op.outputs[0] for op in ops]
+    last = inside.pop()
+    outside = {t for s, op in enumerate(graph.ops) if s not in steps for t in op.reads}
     read = {t for op in ops for t in op.reads}
-    if (inside - {last}) - read:
+    leaves = any(t in outside or t in graph.outputs or t not in read for t in inside)
+    return not leaves and last not in read
+
+
+def _can_stripe(graph: Graph, op: Op) -> bool:
+    if len(op.outputs) != 1 or len(graph.tensors[op.outputs[0]].shape) != 4:
         return False
-    return all(
-        demands(graph, op, Range(0, graph.tensors[op.outputs[0]].shape[1])) is not None
-        for op in ops
-        if len(op.outputs) == 1 and len(graph.tensors[op.outputs[0]].shape) == 4
-    ) and all(len(op.outputs) == 1 and len(graph.tensors[op.outputs[0]].shape) == 4 for op in ops)
+    height = graph.tensors[op.outputs[0]].shape[1]
+    return demands(graph, op, Range(0, height)) is not None
 
 
-def stripe(graph: Graph, steps: Range, rows: int, *, keep_halos: bool = True) -> Graph:
-    """The graph with the segment computed `rows` output rows at a time.
+def stripe(
+    graph: Graph, steps: Range, rows: int, *, chunk: int | None = None, keep_halos: bool = True
+) -> Graph:
+    """The graph with the segment's output computed `rows` rows at a time.
 
-    With `keep_halos` no row is computed twice; without, every stripe stands alone and computes its
-    halos again.
+    `chunk` is the most rows of a tensor inside that are computed at once; None: as many as asked
+    for. With `keep_halos` no row is computed twice; without, every stripe stands alone.
     """
     edit = Rewrite(graph)
-    runner = _Runner(graph, edit, steps)
-    last = graph.ops[steps.stop - 1].outputs[0]
-    height = graph.tensors[last].shape[1]
-    rows = round_up(rows, alignment(graph, graph.ops[steps.stop - 1]))
-    for start in range(0, height, rows):
-        runner.stripe(Range(start, min(height, start + rows)), keep_halos=keep_halos)
-    runner.finish(last)
+    runner = _Runner(graph, edit, steps, chunk)
+    for target in runner.stripes(rows):
+        if not keep_halos:
+            runner.start_anew(target)
+        runner.advance(runner.last, target.stop)
+    runner.finish()
     edit.replace_ops(steps, runner.ops)
     return edit.graph()
 
 
-@dataclass(slots=True)
-class _Window:
-    """A tensor that holds some rows of an original one."""
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A new tensor that holds some rows of an original one, counted with the padding above."""
 
     tensor: int
     rows: Range
 
 
-@dataclass(slots=True)
 class _Runner:
-    graph: Graph
-    edit: Rewrite
-    steps: Range
-    ops: list[Op] = field(default_factory=list)
-    windows: dict[int, _Window] = field(default_factory=dict)
-    made: dict[int, int] = field(default_factory=dict)
-    pieces: list[int] = field(default_factory=list)
+    def __init__(self, graph: Graph, edit: Rewrite, steps: Range, chunk: int | None) -> None:
+        self.graph, self.edit, self.chunk = graph, edit, chunk
+        self.segment: Sequence[Op] = graph.ops[steps.start : steps.stop]
+        self.maker = {op.outputs[0]: op for op in self.segment}
+        self.last = self.segment[-1].outputs[0]
+        self.readers: dict[int, list[Op]] = {t: [] for t in self.maker}
+        for op in self.segment:
+            for tensor in dict.fromkeys(op.reads):
+                if tensor in self.maker:
+                    self.readers[tensor].append(op)
+        self.sides = {t: self._sides(t) for t in self.maker}
+        self.ops: list[Op] = []
+        self.made = dict.fromkeys(self.maker, 0)
+        self.pieces: dict[int, list[_Piece]] = {t: [] for t in self.maker}
+        self.tensor, self.constant, self.filled = edit.tensor, edit.constant, edit.filled
+        self.add = self.ops.append
 
-    def add(self, op: Op) -> None:
-        self.ops.append(op)
+    def _sides(self, tensor: int) -> tuple[int, int, int, int]:
+        """The padding put onto the tensor's pieces: its reader's, if that is the only one."""
+        readers = self.readers[tensor]
+        sides = padding(self.graph, readers[0]) if len(readers) == 1 else None
+        return sides or NO_PADDING
 
-    def tensor(self, like, shape, suffix):  # type: ignore[no-untyped-def]
-        return self.edit.tensor(like, shape, suffix)
+    def _height(self, tensor: int) -> int:
+        return self.graph.tensors[tensor].shape[1]
 
-    def constant(self, values):  # type: ignore[no-untyped-def]
-        return self.edit.constant(values)
+    def stripes(self, rows: int) -> list[Range]:
+        """The segment's output rows, so many at a time."""
+        height = self._height(self.last)
+        rows = round_up(rows, alignment(self.graph, self.maker[self.last]))
+        return [Range(s, min(height, s + rows)) for s in range(0, height, rows)]
 
-    def filled(self, like, value):  # type: ignore[no-untyped-def]
-        return self.edit.filled(like, value)
-
-    def _segment(self) -> Sequence[Op]:
-        return self.graph.ops[self.steps.start : self.steps.stop]
-
-    def stripe(self, target: Range, *, keep_halos: bool) -> None:
-        """Computes these rows of the segment's output, and what they need inside it."""
-        ops = self._segment()
-        inside = {op.outputs[0] for op in ops}
-        if not keep_halos:
-            self.windows.clear()
-            self.made.clear()
-        goal = self._goals(target, inside, keep_halos=keep_halos)
-        last_use = {t: step for step, op in enumerate(ops) for t in op.reads if t in inside}
-        for step, op in enumerate(ops):
+    def start_anew(self, target: Range) -> None:
+        """Forgets what is there; each tensor begins with the first row that the stripe needs."""
+        first = {self.last: target.start}
+        for op in reversed(self.segment):
             out = op.outputs[0]
-            fresh = goal[out]
-            if fresh.length > 0:
-                self._compute(op, fresh, inside)
-            self.made[out] = max(self.made.get(out, 0), fresh.stop)
-            if keep_halos:
-                for tensor in dict.fromkeys(op.reads):
-                    if last_use.get(tensor) == step:
-                        self._trim(tensor)
+            unit = alignment(self.graph, op)
+            start = first.get(out, self._height(out)) // unit * unit
+            self.made[out] = start
+            if out != self.last:
+                self.pieces[out] = []
+            if start < self._height(out):
+                for demand in demands(self.graph, op, Range(start, start + unit)) or ():
+                    known = first.get(demand.tensor, demand.rows.start)
+                    first[demand.tensor] = min(known, demand.rows.start)
 
-    def _goals(self, target: Range, inside: set[int], *, keep_halos: bool) -> dict[int, Range]:
-        """For each tensor of the segment, the rows to compute in this stripe."""
-        ops = self._segment()
-        goal: dict[int, Range] = {}
-        wanted: dict[int, Range] = {ops[-1].outputs[0]: target}
-        for op in reversed(ops):
-            out = op.outputs[0]
-            done = self.made.get(out, 0)
-            rows = wanted.get(out, Range(done, done))
-            unit, height = alignment(self.graph, op), self.graph.tensors[out].shape[1]
-            stop = min(height, round_up(rows.stop, unit))
-            start = done if keep_halos else rows.start // unit * unit
-            goal[out] = Range(start, max(start, stop))
-            if goal[out].length <= 0:
-                continue
-            for demand in demands(self.graph, op, goal[out]) or ():
-                if demand.tensor in inside:
-                    known = wanted.get(demand.tensor, demand.rows)
-                    wanted[demand.tensor] = Range(
-                        min(known.start, demand.rows.start), max(known.stop, demand.rows.stop)
-                    )
-        return goal
+    def advance(self, tensor: int, stop: int) -> None:
+        """Computes the tensor's rows below `stop` that are not there yet."""
+        op = self.maker[tensor]
+        unit, height = alignment(self.graph, op), self._height(tensor)
+        while self.made[tensor] < min(stop, height):
+            start = self.made[tensor]
+            end = round_up(min(stop, height), unit)
+            if self.chunk is not None:
+                end = min(end, start + round_up(self.chunk, unit))
+            rows = Range(start, min(end, height))
+            for demand in demands(self.graph, op, rows) or ():
+                if demand.tensor in self.maker:
+                    self.advance(demand.tensor, demand.rows.stop)
+            self._compute(op, rows)
+            self.made[tensor] = rows.stop
+            for source in dict.fromkeys(op.reads):
+                if source in self.maker:
+                    self._forget(source)
 
-    def _compute(self, op: Op, rows: Range, inside: set[int]) -> None:
-        sources = {
-            d.tensor: self._rows_of(d.tensor, d.rows, inside)
-            for d in demands(self.graph, op, rows) or ()
-        }
-        piece = emit(self.graph, op, rows, sources, self)
-        out = op.outputs[0]
-        if op is self._segment()[-1]:
-            self.pieces.append(piece)
-            return
-        held = self.windows.get(out)
-        if held is None or held.rows.length == 0:
-            self.windows[out] = _Window(piece, rows)
-            return
-        joined = Range(held.rows.start, rows.stop)
-        self.windows[out] = _Window(self._join(out, [held.tensor, piece], joined), joined)
+    def _compute(self, op: Op, rows: Range) -> None:
+        out, padded = op.outputs[0], False
+        sources: dict[int, int] = {}
+        for demand in demands(self.graph, op, rows) or ():
+            above = self.sides.get(demand.tensor, NO_PADDING)[0]
+            wanted = Range(demand.rows.start + above, demand.rows.stop + above)
+            if self.sides.get(demand.tensor, NO_PADDING) != NO_PADDING:
+                wanted, padded = padded_rows(self.graph, op, rows), True
+            sources[demand.tensor] = self._gather(demand.tensor, wanted)
+        piece = emit(self.graph, op, rows, sources, self, padded=padded)
+        above, below, before, after = self.sides[out]
+        if any(self.sides[out]):
+            over = above if rows.start == 0 else 0
+            under = below if rows.stop == self._height(out) else 0
+            like, reader = self.graph.tensors[out], self.readers[out][0]
+            piece = pad(self.graph, reader, like, piece, rows, (over, under, before, after), self)
+            start = 0 if rows.start == 0 else rows.start + above
+            rows = Range(start, rows.stop + above + under)
+        self.pieces[out].append(_Piece(piece, rows))
 
-    def _rows_of(self, tensor: int, rows: Range, inside: set[int]) -> int:
-        if tensor not in inside:
-            whole = Range(0, self.graph.tensors[tensor].shape[1])
-            held = _Window(tensor, whole)
-        else:
-            held = self.windows[tensor]
-        return held.tensor if held.rows == rows else self._cut(tensor, held, rows)
+    def _gather(self, tensor: int, rows: Range) -> int:
+        """One tensor with exactly these rows: a piece, a part of one, or several joined."""
+        if tensor not in self.maker:
+            whole = _Piece(tensor, Range(0, self._height(tensor)))
+            return self._cut(tensor, whole, rows)
+        parts = [
+            self._cut(tensor, p, Range(max(rows.start, p.rows.start), min(rows.stop, p.rows.stop)))
+            for p in self.pieces[tensor]
+            if p.rows.overlaps(rows)
+        ]
+        return self._joined(tensor, parts, f"/window{rows.start}")
 
-    def _cut(self, tensor: int, held: _Window, rows: Range) -> int:
-        like = self.graph.tensors[tensor]
-        shape = (1, rows.length, *like.shape[2:])
-        made = self.edit.tensor(like, shape, f"/rows{rows.start}")
-        begin = self.constant(np.array([0, rows.start - held.rows.start, 0, 0], np.int32))
+    def _cut(self, tensor: int, piece: _Piece, rows: Range) -> int:
+        if piece.rows == rows:
+            return piece.tensor
+        shape = (1, rows.length, *self.edit.shape(piece.tensor)[2:])
+        made = self.edit.tensor(self.graph.tensors[tensor], shape, f"/rows{rows.start}")
+        begin = self.constant(np.array([0, rows.start - piece.rows.start, 0, 0], np.int32))
         size = self.constant(np.array(shape, np.int32))
-        self.add(Op("SLICE", (held.tensor, begin, size), (made,), Table("SliceOptions"), version=2))
+        options = Table("SliceOptions")
+        self.add(Op("SLICE", (piece.tensor, begin, size), (made,), options, version=2))
         return made
 
-    def _trim(self, tensor: int) -> None:
-        """Keeps of a tensor's window only the rows that a later stripe will read."""
-        held = self.windows.get(tensor)
-        if held is None:
-            return
-        first = held.rows.stop
-        for op in self._segment():
-            if tensor in op.reads:
-                done = self.made.get(op.outputs[0], 0)
-                height = self.graph.tensors[op.outputs[0]].shape[1]
-                if done < height:
-                    unit = alignment(self.graph, op)
-                    ahead = Range(done, min(height, done + unit))
-                    for demand in demands(self.graph, op, ahead) or ():
-                        if demand.tensor == tensor:
-                            first = min(first, demand.rows.start)
-        kept = Range(max(first, held.rows.start), held.rows.stop)
-        if kept.length == 0:
-            del self.windows[tensor]
-        elif kept != held.rows:
-            self.windows[tensor] = _Window(self._cut(tensor, held, kept), kept)
+    def _forget(self, tensor: int) -> None:
+        """Drops the pieces that no reader will ask for again."""
+        first = self._height(tensor) + self.sides[tensor][0] + self.sides[tensor][1]
+        for op in self.readers[tensor]:
+            done, height = self.made[op.outputs[0]], self._height(op.outputs[0])
+            if done >= height:
+                continue
+            ahead = Range(done, min(height, done + alignment(self.graph, op)))
+            if self.sides[tensor] != NO_PADDING:
+                first = min(first, padded_rows(self.graph, op, ahead).start)
+                continue
+            for demand in demands(self.graph, op, ahead) or ():
+                if demand.tensor == tensor:
+                    first = min(first, demand.rows.start)
+        self.pieces[tensor] = [p for p in self.pieces[tensor] if p.rows.stop > first]
 
-    def _join(self, tensor: int, parts: list[int], rows: Range) -> int:
+    def _joined(self, tensor: int, parts: list[int], suffix: str, into: int | None = None) -> int:
+        """The parts in one tensor, through a tree where there are more than ten."""
         like = self.graph.tensors[tensor]
-        made = self.edit.tensor(like, (1, rows.length, *like.shape[2:]), f"/window{rows.start}")
-        self.add(_concatenation(parts, made))
-        return made
-
-    def finish(self, last: int) -> None:
-        """Joins the pieces of the segment's output, in a tree of at most ten inputs each."""
-        like, parts = self.graph.tensors[last], self.pieces
-        while len(parts) > CONCATENATION_INPUTS:
+        while len(parts) > 1 or (into is not None and parts != [into]):
+            last = len(parts) <= CONCATENATION_INPUTS
             joined = []
             for start in range(0, len(parts), CONCATENATION_INPUTS):
                 some = parts[start : start + CONCATENATION_INPUTS]
                 height = sum(self.edit.shape(t)[1] for t in some)
-                made = self.edit.tensor(like, (1, height, *like.shape[2:]), f"/part{start}")
-                self.add(_concatenation(some, made))
+                if last and into is not None:
+                    made = into
+                else:
+                    shape = (1, height, *self.edit.shape(some[0])[2:])
+                    made = self.edit.tensor(like, shape, f"{suffix}/{start}" if start else suffix)
+                options = Table("ConcatenationOptions", {"axis": 1})
+                self.add(Op("CONCATENATION", tuple(some), (made,), options, version=2))
                 joined.append(made)
             parts = joined
-        if len(parts) == 1:
-            self.ops[-1] = Op(
-                self.ops[-1].kind, self.ops[-1].inputs, (last,), self.ops[-1].options,
-                self.ops[-1].version,
-            )  # fmt: skip
-        else:
-            self.add(_concatenation(parts, last))
+        return parts[0]
 
-
-def _concatenation(parts: Sequence[int], made: int) -> Op:
-    return Op(
-        "CONCATENATION", tuple(parts), (made,), Table("ConcatenationOptions", {"axis": 1}), version=2
-    )
+    def finish(self) -> None:
+        """Joins the pieces of the segment's output."""
+        parts = [piece.tensor for piece in self.pieces[self.last]]
+        self._joined(self.last, parts, "/part", into=self.last)
