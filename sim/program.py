@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sim.graph.graph import Graph
-from sim.graph.groups import Group, byte_needs, groups, untied
-from sim.graph.lifetimes import Buffer, buffers
+from sim.graph.lifetimes import buffers
 from sim.graph.rewrite import spills
+from sim.plan.blocks import blocks, tie
 from sim.plan.memory_plan import MemoryPlan, Placement
 from sim.plan.offline import offline_offsets, with_offline_plan
-from sim.plan.packer import Block, Packing, Rect, pack
+from sim.plan.packer import Packing, pack
 from sim.plan.runtime_overhead import runtime_overhead
 from sim.plan.tflm_greedy import ONLINE, tflm_greedy
 from sim.plan.value_check import check_values
@@ -106,10 +105,8 @@ def pack_graph(
     Raises PlanError if TFLM would put a scratch buffer onto bytes that are still in use.
     """
     runtime = runtime or Runtime()
-    held = buffers(graph, runtime.kernels, claims=True)
-    tied = groups(graph) if aliasing and runtime.allows_aliasing else untied(graph)
-    scratch = [b for b in held if b.tensor is None]
-    packing = pack([*_group_blocks(graph, held, tied), *map(_block, scratch)], effort=effort)
+    tied = tie(graph, aliasing=aliasing and runtime.allows_aliasing)
+    packing = pack(blocks(graph, tied, runtime.kernels), effort=effort)
     offsets = {
         tensor: offset + inside
         for group, offset in zip(tied, packing.offsets, strict=False)
@@ -118,30 +115,3 @@ def pack_graph(
     program = place(with_offline_plan(graph, offsets), runtime)
     program.verify()
     return program, packing
-
-
-def _group_blocks(graph: Graph, held: Sequence[Buffer], tied: Sequence[Group]) -> Iterator[Block]:
-    """A block a group. Where an op has scratch, TFLM counts all of a tensor as taken."""
-    life = {b.tensor: b for b in held if b.tensor is not None}
-    scratch_steps = [b.lifetime for b in held if b.tensor is None]
-    needs = byte_needs(graph)
-    for group in tied:
-        if len(group.members) == 1:
-            yield _block(life[group.members[0][0]])
-            continue
-        rects = [
-            Rect(at + need.span.start, need.span.length, need.steps.start, need.steps.stop)
-            for tensor, at in group.members
-            for need in needs[tensor]
-        ]
-        rects += [
-            Rect(at, life[tensor].size, steps.start, steps.stop)
-            for tensor, at in group.members
-            for steps in scratch_steps
-            if life[tensor].lifetime.overlaps(steps)
-        ]
-        yield Block(tuple(rects))
-
-
-def _block(buffer: Buffer) -> Block:
-    return Block((Rect(0, buffer.size, buffer.lifetime.start, buffer.lifetime.stop),))

@@ -9,6 +9,9 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as rules
+from hypothesis import strategies as st
 
 from sim.compare import compare
 from sim.deploy.inputs import input_sets
@@ -23,6 +26,7 @@ from sim.graph.tflite_writer import to_bytes
 from sim.policy import MINIMIZE, Choice, Goal, Policy, policy_classes
 from sim.program import Program, Runtime, pack_graph, place
 from tests.graphs import Net, unet
+from tests.strategies import graphs
 
 BOARD = load_board("arduino_portenta_h7")
 NAMES = tuple(policy_classes())
@@ -46,7 +50,7 @@ def residual() -> Graph:
 
 
 def siblings() -> Graph:
-    """Two inputs, one of which waits, and two outputs, one of which is made early."""
+    """Two inputs, one of which waits, and two outputs, one of them the last op's input."""
     net = Net(3, "siblings")
     late, x = net.input(1, 8, 8, 4), net.input(1, 8, 8, 4)
     early = net.conv(x, 4)
@@ -54,11 +58,29 @@ def siblings() -> Graph:
     return net.graph(net.add(net.add(y, late), early), early)
 
 
+def in_place() -> Graph:
+    """A tensor waits whose next reader could overwrite it."""
+    net = Net(4, "in_place")
+    waiting = net.conv(net.input(1, 8, 8, 3), 8)
+    y = net.relu(waiting)
+    for channels in (32, 8):
+        y = net.conv(y, channels)
+    return net.graph(net.add(y, waiting))
+
+
+def pads() -> Graph:
+    """A copy whose bytes end off the alignment, at the end of the arena."""
+    net = Net(5, "pads")
+    return net.graph(net.pad(net.pad(net.input(1, 3, 3, 9), 1, 0, 0, 0)))
+
+
 MODELS = {
     "unet": lambda: unet(16, 24, (4, 8, 16)),
     "chain": chain,
     "residual": residual,
     "siblings": siblings,
+    "in_place": in_place,
+    "pads": pads,
 }
 
 
@@ -183,6 +205,21 @@ def test_it_never_takes_more_activations_than_the_baseline(
     least = baseline(name).plan.size_bytes
     for setting in settings(policy, name, minimize):
         assert made(setting, name, minimize).plan.size_bytes <= least
+
+
+@pytest.mark.parametrize("minimize", ["latency", "activations"])
+@pytest.mark.parametrize("policy", NAMES)
+def test_random_graphs_are_placed_and_never_larger(policy: str, minimize: str) -> None:
+    @given(graphs(), st.sampled_from([0, 10**6]))
+    @rules(max_examples=50, deadline=None, derandomize=True, database=None)
+    def judge(graph: Graph, sram_bytes: int) -> None:
+        plain = policy_classes()[policy]()
+        made = plain.apply(graph, BOARD, Goal(sram_bytes, minimize))
+        program = pack_graph(made)[0] if plain.packs else place(made)
+        program.verify()
+        assert program.plan.size_bytes <= place(graph).plan.size_bytes
+
+    judge()
 
 
 @every_case
