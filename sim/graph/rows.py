@@ -1,7 +1,7 @@
-"""Row arithmetic: which input rows an op needs for given output rows, and how a stripe is computed.
+"""Row arithmetic: which input rows an op needs for output rows, and how a stripe is computed.
 
-Rows are those of axis 1 of NHWC tensors with batch 1. A stripe of a padded op is PAD and then VALID,
-since TFLite knows no padding that differs at top and bottom. An op without a rule is a barrier.
+Rows are those of axis 1 of NHWC tensors with batch 1. A stripe of a padded op is PAD and then
+VALID, since TFLite pads top and bottom alike. An op without a rule is a barrier.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ def emit(
         inputs[1] = to.constant(np.array(shape[1:3], np.int32))
     elif op.kind == "PAD":
         (demand,) = found
-        sides = _paddings(graph, op)
-        assert sides is not None
-        sides[1] = [demand.above, demand.below]
-        inputs[1] = to.constant(np.array(sides, np.int32))
+        table = _paddings(graph, op)
+        assert table is not None
+        table[1] = [demand.above, demand.below]
+        inputs[1] = to.constant(np.array(table, np.int32))
     made = to.tensor(out, shape, f"/rows{rows.start}")
     to.add(replace(op, inputs=tuple(inputs), outputs=(made,), options=options))
     return made
@@ -102,7 +102,7 @@ def _with(options: Table, **fields: int) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A sliding window along one axis: reach of the kernel, stride, and padding before and after."""
+    """A window sliding along one axis: the kernel's reach, stride, padding before and after."""
 
     reach: int
     stride: int
