@@ -255,6 +255,23 @@ def _paddings(graph: Graph, op: Op) -> list[list[int]] | None:
     return values
 
 
+def rows_from(graph: Graph, op: Op, start: int) -> int:
+    """The row at or above `start` where a computation may begin: no stripe is padding alone."""
+    table = _paddings(graph, op) if op.kind == "PAD" else None
+    if table is None:
+        return start
+    return min(start, table[1][0] + graph.tensors[op.inputs[0]].shape[1] - 1)
+
+
+def rows_until(graph: Graph, op: Op, stop: int) -> int:
+    """The row at or below `stop` where a computation may end: no stripe is padding alone."""
+    table = _paddings(graph, op) if op.kind == "PAD" else None
+    if table is None:
+        return stop
+    above, height = table[1][0], graph.tensors[op.outputs[0]].shape[1]
+    return height if stop >= height - table[1][1] else max(stop, above + 1)
+
+
 def alignment(graph: Graph, op: Op) -> int:
     """Output rows come in multiples of this: the rows that one input row makes."""
     if op.kind == "TRANSPOSE_CONV":
@@ -268,7 +285,8 @@ def alignment(graph: Graph, op: Op) -> int:
 _WINDOWED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D"})
 _ELEMENTWISE = frozenset({
     "ADD", "SUB", "MUL", "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "PRELU", "LOGISTIC", "TANH",
-    "HARD_SWISH", "ELU", "ABS", "QUANTIZE", "DEQUANTIZE", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE",
+    "HARD_SWISH", "ELU", "ABS", "QUANTIZE", "DEQUANTIZE", "MAXIMUM", "MINIMUM",
+    "SQUARED_DIFFERENCE",
 })  # fmt: skip
 _RULES: Mapping[str, Callable[[Graph, Op, Range], tuple[Demand, ...] | None]] = {
     **dict.fromkeys(_WINDOWED, _windowed),
@@ -278,5 +296,3 @@ _RULES: Mapping[str, Callable[[Graph, Op, Range], tuple[Demand, ...] | None]] = 
     "RESIZE_NEAREST_NEIGHBOR": _nearest,
     "PAD": _pad,
 }
-
-__all__ = ["Demand", "Stripes", "alignment", "demands", "emit", "pad", "padded_rows", "padding"]

@@ -14,7 +14,16 @@ import numpy as np
 
 from sim.graph.graph import Graph, Op, Table
 from sim.graph.rewrite import Rewrite
-from sim.graph.rows import alignment, demands, emit, pad, padded_rows, padding
+from sim.graph.rows import (
+    alignment,
+    demands,
+    emit,
+    pad,
+    padded_rows,
+    padding,
+    rows_from,
+    rows_until,
+)
 from sim.ranges import Range, round_up
 
 CONCATENATION_INPUTS = 10
@@ -54,8 +63,8 @@ def stripe(
     edit = Rewrite(graph)
     runner = _Runner(graph, edit, steps, chunk)
     for target in runner.stripes(rows):
-        if not keep_halos:
-            runner.start_anew(target)
+        if not keep_halos and runner.made[runner.last] < target.stop:
+            runner.start_anew()
         runner.advance(runner.last, target.stop)
     runner.finish()
     edit.replace_ops(steps, runner.ops)
@@ -103,18 +112,19 @@ class _Runner:
         rows = round_up(rows, alignment(self.graph, self.maker[self.last]))
         return [Range(s, min(height, s + rows)) for s in range(0, height, rows)]
 
-    def start_anew(self, target: Range) -> None:
-        """Forgets what is there; each tensor begins with the first row that the stripe needs."""
-        first = {self.last: target.start}
+    def start_anew(self) -> None:
+        """Forgets what is there; each tensor begins with the first row that is needed next."""
+        first = {self.last: self.made[self.last]}
         for op in reversed(self.segment):
             out = op.outputs[0]
             unit = alignment(self.graph, op)
-            start = first.get(out, self._height(out)) // unit * unit
+            start = rows_from(self.graph, op, first.get(out, self._height(out)) // unit * unit)
             self.made[out] = start
             if out != self.last:
                 self.pieces[out] = []
             if start < self._height(out):
-                for demand in demands(self.graph, op, Range(start, start + unit)) or ():
+                ahead = Range(start, rows_until(self.graph, op, start + unit))
+                for demand in demands(self.graph, op, ahead) or ():
                     known = first.get(demand.tensor, demand.rows.start)
                     first[demand.tensor] = min(known, demand.rows.start)
 
@@ -127,7 +137,7 @@ class _Runner:
             end = round_up(min(stop, height), unit)
             if self.chunk is not None:
                 end = min(end, start + round_up(self.chunk, unit))
-            rows = Range(start, min(end, height))
+            rows = Range(start, rows_until(self.graph, op, min(end, height)))
             for demand in demands(self.graph, op, rows) or ():
                 if demand.tensor in self.maker:
                     self.advance(demand.tensor, demand.rows.stop)
@@ -187,7 +197,8 @@ class _Runner:
             done, height = self.made[op.outputs[0]], self._height(op.outputs[0])
             if done >= height:
                 continue
-            ahead = Range(done, min(height, done + alignment(self.graph, op)))
+            stop = min(height, done + alignment(self.graph, op))
+            ahead = Range(done, rows_until(self.graph, op, stop))
             if self.sides[tensor] != NO_PADDING:
                 first = min(first, padded_rows(self.graph, op, ahead).start)
                 continue

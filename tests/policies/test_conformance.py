@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import pickle
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 
@@ -21,7 +20,7 @@ from sim.deploy.runtime_protocol import Arrays
 from sim.deploy.runtimes import run_litert, run_tflm
 from sim.device.loader import load_board
 from sim.engine.run import simulate
-from sim.errors import CannotFitError, SpillwayError
+from sim.errors import CannotFitError
 from sim.graph.graph import Graph
 from sim.graph.tflite_reader import read_bytes
 from sim.graph.tflite_writer import to_bytes
@@ -32,7 +31,7 @@ from tests.strategies import graphs
 
 BOARD = load_board("arduino_portenta_h7")
 NAMES = tuple(policy_classes())
-CANDIDATES_TRIED = 4
+CANDIDATES_TRIED = 2
 
 
 def chain() -> Graph:
@@ -77,7 +76,7 @@ def pads() -> Graph:
 
 
 MODELS = {
-    "unet": lambda: unet(16, 24, (4, 8, 16)),
+    "unet": lambda: unet(12, 16, (4, 8)),
     "chain": chain,
     "residual": residual,
     "siblings": siblings,
@@ -124,11 +123,14 @@ def made(setting: Policy, graph: Graph, wish: Goal) -> Program:
     return pack_graph(rewritten)[0] if setting.packs else place(rewritten)
 
 
-def programs(policy: str, name: str, minimize: str) -> Iterator[tuple[Policy, Program]]:
+@cache
+def programs(policy: str, name: str, minimize: str) -> tuple[tuple[Policy, Program], ...]:
     """Of each setting; a policy may say that it can't, and no more than that."""
+    found: dict[Policy, Program] = {}
     for setting in settings(policy, name, minimize):
         with suppress(CannotFitError):
-            yield setting, made(setting, model(name), goal(name, minimize))
+            found[setting] = made(setting, model(name), goal(name, minimize))
+    return tuple(found.items())
 
 
 cases = [
@@ -222,7 +224,7 @@ def test_it_never_takes_more_activations_than_the_baseline(
 @pytest.mark.parametrize("policy", NAMES)
 def test_random_graphs_are_placed_and_never_larger(policy: str, minimize: str) -> None:
     @given(graphs(), st.sampled_from([0, 10**6]))
-    @rules(max_examples=50, deadline=None, derandomize=True, database=None)
+    @rules(max_examples=20, deadline=None, derandomize=True, database=None)
     def judge(graph: Graph, sram_bytes: int) -> None:
         with suppress(CannotFitError):
             program = made(policy_classes()[policy](), graph, Goal(sram_bytes, minimize))
@@ -253,11 +255,10 @@ def test_all_policies_can_be_compared(name: str, minimize: str) -> None:
 @pytest.mark.parametrize("policy", NAMES)
 def test_a_budget_of_nothing_is_no_crash(policy: str) -> None:
     """It may say that it can't; it may not fail otherwise."""
-    plain = policy_classes()[policy]()
+    plain, graph = policy_classes()[policy](), model("residual")
     for minimize in MINIMIZE:
-        try:
-            plain.apply(model("unet"), BOARD, Goal(0, minimize)).verify()
-            for setting in plain.candidates(model("unet"), BOARD, Goal(0, minimize)):
-                setting.apply(model("unet"), BOARD, Goal(0, minimize)).verify()
-        except SpillwayError as error:
-            assert policy in str(error)
+        wish = Goal(0, minimize)
+        with suppress(CannotFitError):
+            tried = plain.candidates(graph, BOARD, wish)
+            for setting in (plain, *itertools.islice(tried, CANDIDATES_TRIED)):
+                setting.apply(graph, BOARD, wish).verify()

@@ -9,7 +9,9 @@ satisfaction problem" (1993), for the jumps back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import operator
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from sim.plan.packing.problem import Problem
@@ -51,12 +53,10 @@ class Search:
             for s in problem.sections
         ]
         self.room = [round_up(capacity, s.unit) for s in problem.sections]
-        self.need = [sum(size for _, _, size in m) for m in self.members]
         self.first = [len(self.members)] * count
         self.last = [0] * count
-        self.nonempty = [True] * len(self.members)
         for k, members in enumerate(self.members):
-            for i, _, _ in members:
+            for i, *_ in members:
                 self.first[i] = min(self.first[i], k)
                 self.last[i] = k
         self.queue: set[int] = set()
@@ -66,7 +66,7 @@ class Search:
         """The offsets of a packing, or what was shown without one; `work` bounds the steps taken."""
         self.work = work
         items = sorted(self.order, key=self.first.__getitem__)
-        parts: list[list[int]] = self._parts(items, -1)
+        parts = self._parts(items, -1)
         stack: list[tuple[int, int, list[list[int]]]] = []
         self.queue.update(range(len(self.members)))
         conflict = self._tighten()
@@ -75,7 +75,7 @@ class Search:
                 i, mark, parts = stack.pop()
                 self._undo(mark)
                 if conflict >> i & 1:
-                    conflict = self._raise_above_one(i, conflict & ~(1 << i))
+                    conflict = self._raise(i, conflict & ~(1 << i))
                 continue
             if not parts:
                 return self.low
@@ -113,18 +113,97 @@ class Search:
     def _place(self, i: int) -> int | None:
         """Puts block i at its least offset, below all its unplaced neighbours."""
         self._set(self.placed, i, 1)
-        why = self.why[i] | 1 << i
-        base = self.low[i]
-        low, placed, waiting = self.low, self.placed, self.waiting
+        base, why = self.low[i], self.why[i] | 1 << i
         near = self.problem.neighbours[i]
         self.work -= len(near)
         for j, above in zip(near, self.problem.above[i], strict=True):
-            if placed[j]:
+            if self.placed[j]:
                 continue
-            if waiting[j]:
-                self._set(waiting, j, 0)
-            if low[j] < base + above and self._lift(j, base + above, why):
+            if self.waiting[j]:
+                self._set(self.waiting, j, 0)
+            if self.low[j] < base + above and not self._lift(j, base + above, why):
                 return why
-        for k in range(self.first[i], self.last[i] + 1):
-            ...
+        self.queue.update(range(self.first[i], self.last[i] + 1))
         return self._tighten()
+
+    def _raise(self, i: int, why: int) -> int | None:
+        """Puts block i above one of its unplaced neighbours, because it can't lie below them all."""
+        near = zip(self.problem.neighbours[i], self.problem.below[i], strict=True)
+        unplaced = [(j, below) for j, below in near if not self.placed[j]]
+        if not unplaced:
+            return why
+        self._set(self.waiting, i, 1)
+        self._set(self.refuted, i, why)
+        bound = min(self.low[j] + below for j, below in unplaced)
+        if bound > self.low[i]:
+            why |= self._union(self.why, (j for j, _ in unplaced))
+            if not self._lift(i, bound, why):
+                return why
+        return self._tighten()
+
+    def _tighten(self) -> int | None:
+        """Lifts what can't be lowest in a section; the conflict if a section is overfull."""
+        low, placed, queue = self.low, self.placed, self.queue
+        while queue:
+            k = queue.pop()
+            members, room = self.members[k], self.room[k]
+            self.work -= len(members)
+            live = [
+                (low[j] + bottom, size, bottom, j) for j, bottom, size in members if not placed[j]
+            ]
+            slack = room - sum([size for _, size, _, _ in live])
+            if not live or max(live)[0] <= slack:
+                continue
+            live.sort()
+            conflict = self._overfull(live, room)
+            if conflict is None:
+                conflict = self._lift_all(live, slack)
+            if conflict is not None:
+                queue.clear()
+                return conflict
+        return None
+
+    def _overfull(self, live: list[tuple[int, int, int, int]], room: int) -> int | None:
+        """The conflict if the live cells, by least place, reach above the room when stacked."""
+        top = begin = 0
+        for n, (place, size, _, _) in enumerate(live):
+            if place > top:
+                top, begin = place, n
+            top += size
+            if top > room:
+                return self._union(self.why, (j for *_, j in live[begin : n + 1]))
+        return None
+
+    def _lift_all(self, live: list[tuple[int, int, int, int]], slack: int) -> int | None:
+        """Lifts the cells that would leave too little room above them if they were the lowest."""
+        if len(live) == 1:
+            return None
+        tops = sorted([place + size for place, size, _, _ in live])
+        why = self._union(self.why, (j for *_, j in live))
+        for place, size, bottom, j in reversed(live):
+            if place <= slack:
+                break
+            bound = tops[1] if place + size == tops[0] else tops[0]
+            if bound - bottom > self.low[j] and not self._lift(j, bound - bottom, why):
+                return why
+        return None
+
+    def _lift(self, j: int, bound: int, why: int) -> bool:
+        """Raises the least offset of block j; False if it lies too high then."""
+        offset = round_up(bound, self.problem.alignment[j])
+        self._set(self.low, j, offset)
+        self._set(self.why, j, why)
+        self.queue.update(range(self.first[j], self.last[j] + 1))
+        return offset <= self.latest[j]
+
+    def _union(self, masks: list[int], blocks: Iterable[int]) -> int:
+        return functools.reduce(operator.or_, (masks[j] for j in blocks), 0)
+
+    def _set(self, values: list[int], i: int, value: int) -> None:
+        self.trail.append((values, i, values[i]))
+        values[i] = value
+
+    def _undo(self, mark: int) -> None:
+        while len(self.trail) > mark:
+            values, i, value = self.trail.pop()
+            values[i] = value
