@@ -71,7 +71,7 @@ def stripings(graph: Graph, *, chunks: Sequence[int]) -> Iterator[Striping]:
 
 def estimate(graph: Graph, board: Board, goal: Goal) -> Estimate:
     """Live bytes of the groups, TFLM's own bytes exactly, and cycles without transfers."""
-    head = lower_bound(group_blocks(graph, goal.kernels, aliasing=goal.kernels == "reference"))
+    head = lower_bound(group_blocks(graph, goal.kernels, aliasing=goal.aliasing))
     extra = runtime_overhead(graph, head_bytes=head, kernels=goal.kernels)
     cycles = sum(op_cycles(graph, op, board) for op in graph.ops)
     return Estimate(head, head + extra.tail_bytes + extra.temporary_bytes, cycles)

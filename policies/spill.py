@@ -16,8 +16,8 @@ from sim.device.board import Board, Storage
 from sim.device.cost import op_cycles
 from sim.errors import CannotFitError, PolicyError
 from sim.graph.graph import Graph
-from sim.graph.lifetimes import buffers, live_bytes
 from sim.graph.rewrite import Rewrite
+from sim.plan.blocks import live_profile
 from sim.plan.runtime_overhead import runtime_overhead
 from sim.policy import Goal, Policy
 from sim.units import cycles_to_ps
@@ -86,7 +86,7 @@ class _Chooser:
 
     def __init__(self, policy: Spill, graph: Graph, board: Board, goal: Goal) -> None:
         self.policy, self.graph, self.board, self.goal = policy, graph, board, goal
-        self.live = live_bytes(buffers(graph, goal.kernels, claims=True))
+        self.live = live_profile(graph, goal.kernels, aliasing=goal.aliasing)
         self.cold = self._allowed(cold_ranges(graph))
         self.storage = self.storages([])[0]
 

@@ -25,6 +25,11 @@ class Goal:
     minimize: str = "latency"
     kernels: str = "reference"
 
+    @property
+    def aliasing(self) -> bool:
+        """Whether views and in-place results may be counted on: not shown for vendor kernels."""
+        return self.kernels == "reference"
+
 
 @runtime_checkable
 class Policy(Protocol):

@@ -268,8 +268,9 @@ def rows_until(graph: Graph, op: Op, stop: int) -> int:
     table = _paddings(graph, op) if op.kind == "PAD" else None
     if table is None:
         return stop
-    above, height = table[1][0], graph.tensors[op.outputs[0]].shape[1]
-    return height if stop >= height - table[1][1] else max(stop, above + 1)
+    (above, below), height = table[1], graph.tensors[op.outputs[0]].shape[1]
+    stop = max(stop, above + 1)
+    return height if stop >= height - below else stop
 
 
 def alignment(graph: Graph, op: Op) -> int:

@@ -50,5 +50,35 @@ def blocks(graph: Graph, tied: Sequence[Group], kernels: str) -> list[Block]:
     return [*made, *map(_block, scratch)]
 
 
+def live_profile(graph: Graph, kernels: str, *, aliasing: bool) -> dict[int, int]:
+    """Bytes needed at each step, those that tensors of a group share counted once."""
+    made = group_blocks(graph, kernels, aliasing=aliasing)
+    changes: dict[int, int] = {}
+    for block in made:
+        for step, nbytes in covered(block).items():
+            changes[step] = changes.get(step, 0) + nbytes
+    return changes
+
+
+def covered(block: Block) -> dict[int, int]:
+    """The bytes of a block that are needed at each of its steps."""
+    if len(block.rects) == 1:
+        rect = block.rects[0]
+        return dict.fromkeys(range(rect.start, rect.stop), rect.size)
+    found: dict[int, list[tuple[int, int]]] = {}
+    for rect in block.rects:
+        for step in range(rect.start, rect.stop):
+            found.setdefault(step, []).append((rect.offset, rect.offset + rect.size))
+    return {step: _union(spans) for step, spans in found.items()}
+
+
+def _union(spans: list[tuple[int, int]]) -> int:
+    total, reached = 0, -(10**12)
+    for start, stop in sorted(spans):
+        total += max(0, stop - max(start, reached))
+        reached = max(reached, stop)
+    return total
+
+
 def _block(buffer: Buffer) -> Block:
     return Block((Rect(0, buffer.size, buffer.lifetime.start, buffer.lifetime.stop),))

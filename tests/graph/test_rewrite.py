@@ -107,8 +107,9 @@ def test_a_spill_that_need_not_hold_blocks(hold_until: int) -> None:
     assert all(op.window == 0 for op in edit.graph().ops)
 
 
-def test_several_gaps_of_one_tensor_share_a_slot() -> None:
-    """Each reader takes the copy that was fetched last; a copy dies with its last reader."""
+@pytest.mark.parametrize("fetched_for", [(4,), (4, 8), (4, 12), (8,), (4, 8, 12)])
+def test_several_gaps_of_one_tensor_share_a_slot(fetched_for: tuple[int, ...]) -> None:
+    """Each reader takes the copy that was fetched last, or the source if there was none yet."""
     net = Net()
     first = x = net.conv(net.input(1, 4, 4, 2), 2)
     for _ in range(3):
@@ -119,13 +120,16 @@ def test_several_gaps_of_one_tensor_share_a_slot() -> None:
     readers = [step for step, op in enumerate(graph.ops) if op.kind == "ADD"]
     assert readers == [4, 8, 12]
     edit = Rewrite(graph)
-    edit.spill(first, "nor", 1, [(reader - 1, reader) for reader in readers])
+    edit.spill(first, "nor", 1, [(reader - 1, reader) for reader in fetched_for])
     edited = edit.graph()
     assert kinds(edited).count("slot") == kinds(edited).count("spill") == 1
     fetches = [op.outputs[0] for op in edited.ops if op.kind == "READ_VARIABLE"]
-    assert fetches == [op.inputs[1] for op in edited.ops if op.kind == "ADD"]
+    source = next(op.inputs[1] for op in edited.ops if op.kind == "ASSIGN_VARIABLE")
+    copies = [source, *fetches]
+    taken = [op.inputs[1] for op in edited.ops if op.kind == "ADD"]
+    assert taken == [copies[sum(each <= reader for each in fetched_for)] for reader in readers]
     names = [edited.tensors[t].name.rpartition("/")[2] for t in fetches]
-    assert names == ["fetch", "fetch1", "fetch2"]
+    assert names == ["fetch", "fetch1", "fetch2"][: len(fetched_for)]
     assert outputs(edited, graph) == outputs(graph, graph)
 
 

@@ -238,7 +238,7 @@ def test_windows_of_spills_survive() -> None:
     graph = unet(16, 16, (4, 8, 16))
     edit = Rewrite(graph)
     last = len(graph.ops) - 1
-    for step, window in ((0, 3), (2, 2)):
+    for step, window in ((0, 3), (2, 1)):
         edit.spill(graph.ops[step].outputs[0], "sdram", step + 1, [(last, last)], step + 1 + window)
     spilled = edit.graph()
     windows = {op.inputs[1]: op.window for op in spilled.ops if op.kind == "ASSIGN_VARIABLE"}

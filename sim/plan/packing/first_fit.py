@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sim.plan.packing.problem import Problem
 from sim.ranges import round_up
@@ -14,25 +14,19 @@ def orders(problem: Problem) -> dict[str, list[int]]:
     Each of the plain ones leads to the best packing of some known hard problem.
     """
     count = len(problem.height)
-    crowd, steps, area = [0] * count, [0] * count, [0] * count
+    crowd, duration, area = [0] * count, [0] * count, [0] * count
     for section in problem.sections:
         live = sum(c.top - c.bottom for c in section.cells)
         for cell in section.cells:
             crowd[cell.block] = max(crowd[cell.block], live)
-    for cell in problem.cells:
-        steps[cell.block] += cell.stop - cell.start
-        area[cell.block] += (cell.top - cell.bottom) * (cell.stop - cell.start)
+            duration[cell.block] += 1
+            area[cell.block] += cell.top - cell.bottom
     degree = [len(near) for near in problem.neighbours]
-    keys: dict[str, Callable[[int], tuple[int, ...]]] = {
-        "area": lambda i: (area[i],),
-        "size": lambda i: (problem.height[i], steps[i]),
-        "duration": lambda i: (steps[i], area[i]),
-        "conflicts": lambda i: (degree[i], area[i]),
-    }
+    keys = {"area": area, "size": problem.height, "duration": duration, "conflicts": degree}
     made = {}
     for name, key in keys.items():
-        made[name] = sorted(range(count), key=key, reverse=True)
-    for name, order in list(made.items()):
+        order = sorted(range(count), key=key.__getitem__, reverse=True)
+        made[name] = order
         made[f"crowd and {name}"] = sorted(order, key=crowd.__getitem__, reverse=True)
     return made
 
