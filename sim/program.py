@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sim.graph.graph import Graph
-from sim.graph.lifetimes import buffers
+from sim.graph.lifetimes import buffers, peak
 from sim.graph.rewrite import spills
 from sim.plan.blocks import blocks, tie
 from sim.plan.memory_plan import MemoryPlan, Placement
@@ -105,7 +105,20 @@ def pack_graph(
     Raises PlanError if TFLM would put a scratch buffer onto bytes that are still in use.
     """
     runtime = runtime or Runtime()
-    tied = tie(graph, aliasing=aliasing and runtime.allows_aliasing)
+    if aliasing and runtime.allows_aliasing:
+        program, packing = _packed(graph, runtime, effort, aliasing=True)
+        if program.plan.size_bytes <= peak(buffers(graph, runtime.kernels, claims=True)).bytes:
+            return program, packing
+        plain = _packed(graph, runtime, effort, aliasing=False)
+        smaller = program.plan.size_bytes < plain[0].plan.size_bytes
+        return (program, packing) if smaller else plain
+    return _packed(graph, runtime, effort, aliasing=False)
+
+
+def _packed(
+    graph: Graph, runtime: Runtime, effort: int, *, aliasing: bool
+) -> tuple[Program, Packing]:
+    tied = tie(graph, aliasing=aliasing)
     packing = pack(blocks(graph, tied, runtime.kernels), effort=effort)
     offsets = {
         tensor: offset + inside

@@ -49,7 +49,7 @@ def byte_needs(graph: Graph) -> tuple[tuple[Need, ...], ...]:
         for copy in found:
             span = Range(copy.source_start, copy.source_start + copy.nbytes)
             reads[copy.source].append((span, steps.stop))
-    ends = dict.fromkeys(graph.outputs, times.steps)
+    ends = dict.fromkeys(graph.outputs, times.steps + 1)  # read by the caller after the last op
     for tensor, claim in enumerate(times.claims):
         if tensor in ends or claim.stop > times.lifetimes[tensor].stop:
             whole = Range(0, graph.tensors[tensor].nbytes)
@@ -106,6 +106,9 @@ class _Grouper:
         self.placed = in_arena(graph)
         self.values = _Values(graph)
         self.in_place: set[tuple[int, int, int]] = set()
+        self.held = {
+            t: step + op.window for step, op in enumerate(graph.ops) if op.window for t in op.reads
+        }
         self.home = {t: (t, 0) for t, placed in enumerate(self.placed) if placed}
         self.members: dict[int, list[tuple[int, int]]] = {t: [(t, 0)] for t in self.home}
 
@@ -175,7 +178,8 @@ class _Grouper:
     def _replaces(self, a: tuple[int, int], b: tuple[int, int], old: Need, new: Need) -> bool:
         """Whether an in-place op writes b over a, whose bytes it is the last to need."""
         step = new.steps.start
-        return a[1] == b[1] and old.steps.stop == step + 1 and (a[0], b[0], step) in self.in_place
+        alone = old.steps.stop == step + 1 and self.held.get(a[0], step - 1) < step
+        return alone and a[1] == b[1] and (a[0], b[0], step) in self.in_place
 
 
 class _Values:
@@ -192,19 +196,28 @@ class _Values:
 
     def _runs(self, tensor: int, start: int, nbytes: int) -> list[tuple[int, int, int]]:
         """The bytes as runs (tensor, first byte, bytes) of what was computed, joined."""
-        parts = self.parts.get(tensor)
-        if not parts:
-            return [(tensor, start, nbytes)]
         runs: list[tuple[int, int, int]] = []
-        for part in parts:
-            low = max(start, part.target_start)
-            high = min(start + nbytes, part.target_start + part.nbytes)
+        at, stop = start, start + nbytes
+        for part in self.parts.get(tensor, ()):
+            low = max(at, part.target_start)
+            high = min(stop, part.target_start + part.nbytes)
             if low >= high:
                 continue
+            if at < low:
+                runs.append((tensor, at, low - at))
             source = part.source_start + low - part.target_start
-            for run in self._runs(part.source, source, high - low):
-                if runs and runs[-1][0] == run[0] and runs[-1][1] + runs[-1][2] == run[1]:
-                    runs[-1] = (run[0], runs[-1][1], runs[-1][2] + run[2])
-                else:
-                    runs.append(run)
-        return runs
+            runs.extend(self._runs(part.source, source, high - low))
+            at = high
+        if at < stop:
+            runs.append((tensor, at, stop - at))
+        return _merged(runs)
+
+
+def _merged(runs: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    made: list[tuple[int, int, int]] = []
+    for tensor, start, nbytes in runs:
+        if made and made[-1][0] == tensor and made[-1][1] + made[-1][2] == start:
+            made[-1] = (tensor, made[-1][1], made[-1][2] + nbytes)
+        else:
+            made.append((tensor, start, nbytes))
+    return made

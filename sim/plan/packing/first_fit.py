@@ -19,8 +19,9 @@ def orders(problem: Problem) -> dict[str, list[int]]:
         live = sum(c.top - c.bottom for c in section.cells)
         for cell in section.cells:
             crowd[cell.block] = max(crowd[cell.block], live)
-            duration[cell.block] += 1
             area[cell.block] += cell.top - cell.bottom
+    for cell in problem.cells:
+        duration[cell.block] += cell.stop - cell.start
     degree = [len(near) for near in problem.neighbours]
     keys = {"area": area, "size": problem.height, "duration": duration, "conflicts": degree}
     made = {}

@@ -60,11 +60,11 @@ class Search:
                 self.first[i] = min(self.first[i], k)
                 self.last[i] = k
         self.queue: set[int] = set()
-        self.work = 0
+        self.left = 0
 
     def run(self, work: int) -> list[int] | Proof:
         """The offsets of a packing, or what was shown without one; `work` bounds the steps taken."""
-        self.work = work
+        self.left = work
         items = sorted(self.order, key=self.first.__getitem__)
         parts = self._parts(items, -1)
         stack: list[tuple[int, int, list[list[int]]]] = []
@@ -79,10 +79,10 @@ class Search:
                 continue
             if not parts:
                 return self.low
-            if self.work < 0:
+            if self.left < 0:
                 return Proof.NOTHING
             items = parts[-1]
-            self.work -= len(items)
+            self.left -= len(items)
             chosen = self._choose(items)
             if chosen is None:
                 conflict = self._union(self.refuted, items)
@@ -115,7 +115,7 @@ class Search:
         self._set(self.placed, i, 1)
         base, why = self.low[i], self.why[i] | 1 << i
         near = self.problem.neighbours[i]
-        self.work -= len(near)
+        self.left -= len(near)
         for j, above in zip(near, self.problem.above[i], strict=True):
             if self.placed[j]:
                 continue
@@ -147,7 +147,7 @@ class Search:
         while queue:
             k = queue.pop()
             members, room = self.members[k], self.room[k]
-            self.work -= len(members)
+            self.left -= len(members)
             live = [
                 (low[j] + bottom, size, bottom, j) for j, bottom, size in members if not placed[j]
             ]
@@ -176,14 +176,15 @@ class Search:
 
     def _lift_all(self, live: list[tuple[int, int, int, int]], slack: int) -> int | None:
         """Lifts the cells that would leave too little room above them if they were the lowest."""
-        if len(live) == 1:
+        tops = [place + size for place, size, _, _ in live]
+        least = min(tops)
+        early = [c for c in live if slack < c[0] < least]
+        if not early or len(live) == 1:
             return None
-        tops = sorted([place + size for place, size, _, _ in live])
+        second = sorted(tops)[1]
         why = self._union(self.why, (j for *_, j in live))
-        for place, size, bottom, j in reversed(live):
-            if place <= slack:
-                break
-            bound = tops[1] if place + size == tops[0] else tops[0]
+        for place, size, bottom, j in early:
+            bound = second if place + size == least else least
             if bound - bottom > self.low[j] and not self._lift(j, bound - bottom, why):
                 return why
         return None
