@@ -11,7 +11,7 @@ from sim.graph.graph import Graph
 from sim.graph.lifetimes import buffers, live_bytes
 from sim.graph.stripes import is_segment
 from sim.plan.blocks import group_blocks
-from sim.plan.packer import lower_bound
+from sim.plan.packer import lower_bound, pack
 from sim.plan.runtime_overhead import runtime_overhead
 from sim.policy import Goal
 from sim.ranges import Range
@@ -39,6 +39,10 @@ class Estimate:
     cycles: int
 
 
+UNCUT = Striping(Range(0, 0), 0, 0)
+"""The graph as it is: always among the settings, since a cut need not pay."""
+
+
 def segments(graph: Graph) -> list[Range]:
     """Segments from the first op that can begin one, to the ends that leave ever less outside."""
     live = live_bytes(buffers(graph))
@@ -60,7 +64,8 @@ def segments(graph: Graph) -> list[Range]:
 
 
 def stripings(graph: Graph, *, chunks: Sequence[int]) -> Iterator[Striping]:
-    """The cuts worth an estimate: few stripes first."""
+    """The cuts worth an estimate: none, then few stripes first."""
+    yield UNCUT
     for segment in segments(graph):
         height = graph.tensors[graph.ops[segment.stop - 1].outputs[0]].shape[1]
         heights = dict.fromkeys(-(-height // n) for n in STRIPES_TRIED if n <= height)
@@ -69,9 +74,13 @@ def stripings(graph: Graph, *, chunks: Sequence[int]) -> Iterator[Striping]:
                 yield Striping(segment, rows, chunk)
 
 
-def estimate(graph: Graph, board: Board, goal: Goal) -> Estimate:
-    """Live bytes of the groups, TFLM's own bytes exactly, and cycles without transfers."""
-    head = lower_bound(group_blocks(graph, goal.kernels, aliasing=goal.aliasing))
+def estimate(graph: Graph, board: Board, goal: Goal, *, packed: bool = False) -> Estimate:
+    """Live bytes of the groups, TFLM's own bytes exactly, and cycles without transfers.
+
+    With `packed`, the bytes of a placement in the stead of live bytes.
+    """
+    made = group_blocks(graph, goal.kernels, aliasing=goal.aliasing)
+    head = pack(made).size_bytes if packed else lower_bound(made)
     extra = runtime_overhead(graph, head_bytes=head, kernels=goal.kernels)
     cycles = sum(op_cycles(graph, op, board) for op in graph.ops)
     return Estimate(head, head + extra.tail_bytes + extra.temporary_bytes, cycles)
@@ -85,7 +94,7 @@ def ranked(
     rewrite: Callable[[Striping], Graph],
     keep: int,
 ) -> list[Striping]:
-    """The best cuts for the goal by estimate, best first."""
+    """The best cuts for the goal by estimate, best first; leaving it uncut is always among them."""
     found: list[tuple[tuple[int, ...], Striping]] = []
     for cut in cuts:
         made = rewrite(cut)
@@ -93,7 +102,17 @@ def ranked(
             continue
         found.append((_cost(estimate(made, board, goal), goal), cut))
     found.sort(key=lambda f: (f[0], f[1].steps, f[1].rows, f[1].chunk))
-    return [cut for _, cut in found[:keep]]
+    best = [cut for _, cut in found[:keep]]
+    everything = [cut for _, cut in found]
+    return best if UNCUT in best or UNCUT not in everything else [*best, UNCUT]
+
+
+def best_packed(
+    board: Board, goal: Goal, cuts: Sequence[Striping], rewrite: Callable[[Striping], Graph]
+) -> Graph | None:
+    """The rewritten graph of the cut that serves the goal best once placed; None without cuts."""
+    made = [rewrite(cut) for cut in cuts]
+    return min(made, key=lambda g: _cost(estimate(g, board, goal, packed=True), goal), default=None)
 
 
 def _cost(found: Estimate, goal: Goal) -> tuple[int, ...]:

@@ -8,13 +8,14 @@ kernels of their own; here SLICE, PAD, VALID convolutions and CONCATENATION do i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-from policies.segments import Striping, ranked, stripings
+from policies.segments import Striping, best_packed, ranked, stripings
 from sim.device.board import Board
 from sim.errors import CannotFitError
 from sim.graph.graph import Graph
+from sim.graph.rewrite import drop_dead_tensors
 from sim.graph.stripes import is_segment, stripe
 from sim.policy import Goal, Policy
 from sim.ranges import Range
@@ -41,35 +42,32 @@ class Stream:
     packs: ClassVar[bool] = True
 
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
-        setting = next(iter(self._settings(graph, board, goal)), self)
-        if setting.start is None or setting.stop is None or setting.rows is None:
-            return graph
-        steps = Range(setting.start, setting.stop)
-        if not 0 <= steps.start < steps.stop <= len(graph.ops) or not is_segment(graph, steps):
-            raise CannotFitError(
-                f"stream: {graph.name}: ops {steps.start}..{steps.stop}: not a segment that can "
-                "run by rows"
-            )
-        return stripe(graph, steps, setting.rows, chunk=setting.chunk or None)
+        cuts = self._cuts(graph, board, goal)
+        found = best_packed(board, goal, cuts, lambda cut: self._rewrite(graph, cut))
+        return drop_dead_tensors(graph) if found is None else found
 
     def candidates(self, graph: Graph, board: Board, goal: Goal) -> Iterator[Policy]:
-        """The best cuts by estimate; the graph as it is where nothing can be cut."""
-        settings = self._settings(graph, board, goal)
-        yield from settings or [self]
+        """The best cuts by estimate, and the graph as it is (rows 0)."""
+        for cut in self._cuts(graph, board, goal):
+            yield Stream(cut.steps.start, cut.steps.stop, cut.rows, cut.chunk)
 
-    def _settings(self, graph: Graph, board: Board, goal: Goal) -> list[Stream]:
-        if None not in (self.start, self.stop, self.rows):
-            return [self]
-
-        def rewrite(cut: Striping) -> Graph:
-            return stripe(graph, cut.steps, cut.rows, chunk=cut.chunk or None)
-
+    def _cuts(self, graph: Graph, board: Board, goal: Goal) -> list[Striping]:
+        if self.start is not None and self.stop is not None and self.rows is not None:
+            return [Striping(Range(self.start, self.stop), self.rows, self.chunk or 0)]
         cuts = (c for c in stripings(graph, chunks=CHUNKS) if self._agrees(c))
-        best = ranked(graph, board, goal, cuts, rewrite, CANDIDATES)
-        return [
-            replace(self, start=c.steps.start, stop=c.steps.stop, rows=c.rows, chunk=c.chunk)
-            for c in best
-        ]
+        return ranked(graph, board, goal, cuts, lambda c: self._rewrite(graph, c), CANDIDATES)
+
+    def _rewrite(self, graph: Graph, cut: Striping) -> Graph:
+        if cut.rows == 0:
+            return drop_dead_tensors(graph)
+        if not 0 <= cut.steps.start < cut.steps.stop <= len(graph.ops) or not is_segment(
+            graph, cut.steps
+        ):
+            raise CannotFitError(
+                f"stream: {graph.name}: ops {cut.steps.start}..{cut.steps.stop}: not a segment "
+                "that can run by rows"
+            )
+        return stripe(graph, cut.steps, cut.rows, chunk=cut.chunk or None)
 
     def _agrees(self, cut: Striping) -> bool:
         wanted = (self.start, self.stop, self.rows, self.chunk)

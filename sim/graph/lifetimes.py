@@ -145,6 +145,7 @@ def buffers(
         Buffer(None, number, nbytes, steps)
         for number, (op, steps) in enumerate(times.ops)
         for nbytes in scratch_bytes(graph, op, kernels)
+        if nbytes
     ]
     return (*tensors, *scratch)
 

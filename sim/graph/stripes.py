@@ -33,7 +33,7 @@ NO_PADDING = (0, 0, 0, 0)
 
 
 def is_segment(graph: Graph, steps: Range) -> bool:
-    """Whether the ops can be striped together: rules for all, and nothing inside is read outside."""
+    """Whether the ops can be striped together: nothing inside is read outside, rules for all."""
     ops = graph.ops[steps.start : steps.stop]
     if not ops or not all(_can_stripe(graph, op) for op in ops):
         return False

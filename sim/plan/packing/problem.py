@@ -62,6 +62,10 @@ class Problem:
     def size(self, offsets: Sequence[int]) -> int:
         return max(o + h for o, h in zip(offsets, self.height, strict=True))
 
+    def lower_bound(self) -> int:
+        """The most that a section takes, or a block that lies as low as it may."""
+        return max(self.size(self.lowest), *(s.least_bytes() for s in self.sections))
+
     def is_ordered(self) -> bool:
         """Whether of two neighbours one always lies higher, so that no cycles of them can arise."""
         return all(

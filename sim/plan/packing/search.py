@@ -60,11 +60,10 @@ class Search:
                 self.first[i] = min(self.first[i], k)
                 self.last[i] = k
         self.queue: set[int] = set()
-        self.left = 0
+        self.spent = 0
 
     def run(self, work: int) -> list[int] | Proof:
         """The offsets of a packing, or what was shown without one; `work` bounds the steps taken."""
-        self.left = work
         items = sorted(self.order, key=self.first.__getitem__)
         parts = self._parts(items, -1)
         stack: list[tuple[int, int, list[list[int]]]] = []
@@ -79,10 +78,10 @@ class Search:
                 continue
             if not parts:
                 return self.low
-            if self.left < 0:
+            if self.spent > work:
                 return Proof.NOTHING
             items = parts[-1]
-            self.left -= len(items)
+            self.spent += len(items)
             chosen = self._choose(items)
             if chosen is None:
                 conflict = self._union(self.refuted, items)
@@ -115,7 +114,7 @@ class Search:
         self._set(self.placed, i, 1)
         base, why = self.low[i], self.why[i] | 1 << i
         near = self.problem.neighbours[i]
-        self.left -= len(near)
+        self.spent += len(near)
         for j, above in zip(near, self.problem.above[i], strict=True):
             if self.placed[j]:
                 continue
@@ -147,7 +146,7 @@ class Search:
         while queue:
             k = queue.pop()
             members, room = self.members[k], self.room[k]
-            self.left -= len(members)
+            self.spent += len(members)
             live = [
                 (low[j] + bottom, size, bottom, j) for j, bottom, size in members if not placed[j]
             ]
