@@ -10,14 +10,14 @@ from sim.device.cost import op_cycles
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import buffers, live_bytes
 from sim.graph.stripes import is_segment
-from sim.plan.blocks import group_blocks
-from sim.plan.packer import lower_bound, pack
+from sim.plan.blocks import group_blocks, live_bytes_of
+from sim.plan.packer import pack
 from sim.plan.runtime_overhead import runtime_overhead
 from sim.policy import Goal
 from sim.ranges import Range
 
 ENDS_TRIED = 6
-STRIPES_TRIED = (2, 3, 4, 6, 8, 12, 24, 48)
+STRIPES_TRIED = (2, 3, 4, 8, 16, 48)
 MOST_OPS = 1500
 
 
@@ -80,7 +80,7 @@ def estimate(graph: Graph, board: Board, goal: Goal, *, packed: bool = False) ->
     With `packed`, the bytes of a placement in the stead of live bytes.
     """
     made = group_blocks(graph, goal.kernels, aliasing=goal.aliasing)
-    head = pack(made).size_bytes if packed else lower_bound(made)
+    head = pack(made).size_bytes if packed else max(live_bytes_of(made).values(), default=0)
     extra = runtime_overhead(graph, head_bytes=head, kernels=goal.kernels)
     cycles = sum(op_cycles(graph, op, board) for op in graph.ops)
     return Estimate(head, head + extra.tail_bytes + extra.temporary_bytes, cycles)

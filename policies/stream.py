@@ -20,7 +20,7 @@ from sim.graph.stripes import is_segment, stripe
 from sim.policy import Goal, Policy
 from sim.ranges import Range
 
-CHUNKS = (0, 1, 2, 4)
+CHUNKS = (0, 1, 2)
 CANDIDATES = 3
 
 

@@ -52,12 +52,16 @@ def blocks(graph: Graph, tied: Sequence[Group], kernels: str) -> list[Block]:
 
 def live_profile(graph: Graph, kernels: str, *, aliasing: bool) -> dict[int, int]:
     """Bytes needed at each step, those that tensors of a group share counted once."""
-    made = group_blocks(graph, kernels, aliasing=aliasing)
-    changes: dict[int, int] = {}
+    return live_bytes_of(group_blocks(graph, kernels, aliasing=aliasing))
+
+
+def live_bytes_of(made: Sequence[Block]) -> dict[int, int]:
+    """Bytes that blocks need at each step."""
+    live: dict[int, int] = {}
     for block in made:
         for step, nbytes in covered(block).items():
-            changes[step] = changes.get(step, 0) + nbytes
-    return changes
+            live[step] = live.get(step, 0) + nbytes
+    return live
 
 
 def covered(block: Block) -> dict[int, int]:
