@@ -67,7 +67,7 @@ class Choice:
     def label(self) -> str:
         """The choice as it was written: parameters that were given stand in brackets."""
         return "+".join(
-            f"{p.name}({','.join(f'{k}={v}' for k, v in asked)})" if asked else p.name
+            f"{p.name}({','.join(f'{k}={written(v)}' for k, v in asked)})" if asked else p.name
             for p, asked in zip(self.policies, self.asked, strict=True)
         )
 
@@ -181,6 +181,13 @@ def parse_value(text: str) -> Any:
         return int(text)
     except ValueError:
         return text
+
+
+def written(value: Any) -> str:
+    """A parameter's value as `parse_value` reads it."""
+    if isinstance(value, tuple | list):
+        return f"[{','.join(written(item) for item in value)}]"
+    return {None: "none", True: "true", False: "false"}.get(value, str(value))
 
 
 def _split(text: str, separator: str) -> list[str]:

@@ -14,9 +14,12 @@ from sim.plan.packing.block import Block, Packing, Rect
 from sim.plan.packing.first_fit import first_fit, orders
 from sim.plan.packing.improve import Found, Improvement
 from sim.plan.packing.problem import Problem, problem_of
+from sim.plan.packing.repair import repair
 
 __all__ = ["Block", "Packing", "Rect", "lower_bound", "pack", "verify"]
 
+NO_SIZE = 1 << 60  # more than any packing takes
+REPAIR_WORK = 4_000_000  # of the repairs, for each effort
 WORK = 400_000  # of the searches, at effort 1
 GROWTH = 8  # of that work, with each further effort
 
@@ -36,6 +39,8 @@ def pack(
     ways = orders(problem)
     found = _first(problem, ways)
     if found.size > found.bound and effort > 0:
+        found = repair(problem, found, ways, REPAIR_WORK * effort)
+    if found.size > found.bound and effort > 0:
         found = Improvement(problem, found, WORK * GROWTH ** (effort - 1)).run(ways, seed)
     verify(blocks, found.offsets)
     return Packing(
@@ -45,7 +50,7 @@ def pack(
 
 def _first(problem: Problem, ways: dict[str, list[int]]) -> Found:
     """The best of first fit in all orders, or the first that reaches the lower bound."""
-    best = Found((), 2 * sum(problem.height), problem.lower_bound(), "")
+    best = Found((), NO_SIZE, problem.lower_bound(), "")
     for name, order in ways.items():
         offsets = first_fit(problem, order, best.size)
         if offsets is not None:

@@ -112,7 +112,8 @@ def test_a_choice_says_how_it_was_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "packs"), [("baseline", False), ("plan", True), ("baseline+plan", True)]
+    ("text", "packs"),
+    [("baseline", False), ("plan", True), ("baseline+plan", True), ("plan+baseline", True)],
 )
 def test_a_row_packs_if_one_of_it_does(text: str, packs: bool) -> None:
     assert parse_choice(text).packs == packs

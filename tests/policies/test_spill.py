@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from policies.cold import cold_ranges
 from policies.spill import Spill
 from sim.device.board import Board
+from sim.device.cost import op_cycles
 from sim.device.loader import load_board
 from sim.engine.run import simulate
 from sim.errors import CannotFitError, PolicyError
@@ -20,6 +21,7 @@ from sim.plan.blocks import live_profile
 from sim.policy import Goal, parse_choice
 from sim.program import pack_graph, place
 from sim.report import check, report
+from sim.units import cycles_to_ps
 from tests.graphs import Net, unet
 from tests.policies.test_conformance import chain, residual
 from tests.strategies import graphs
@@ -53,6 +55,17 @@ def latency(graph: Graph, board: Board = BOARD) -> int:
 def skips(graph: Graph) -> list[str]:
     """The tensors that wait, by name, as their makers come."""
     return list(dict.fromkeys(graph.tensors[c.tensor].name for c in cold_ranges(graph)))
+
+
+def nested() -> Graph:
+    """Two tensors wait side by side while the widest ones are made; the outer one longer."""
+    net = Net(5, "nested")
+    outer = net.conv(net.input(1, 16, 16, 3), 8)
+    inner = net.conv(outer, 8)
+    y = net.conv(inner, 8)
+    for channels in (8, 32, 32, 8, 8):
+        y = net.conv(y, channels)
+    return net.graph(net.add(net.conv(net.add(y, inner), 8), outer))
 
 
 def test_the_plain_unet_comes_down() -> None:
@@ -146,18 +159,16 @@ def _with_room(sdram_bytes: int) -> Board:
 
 
 def test_slots_of_whole_blocks_need_their_blocks() -> None:
-    """76,800 B take two blocks of 64 KiB."""
-    graph, block = unet(), 2**16
-    name = skips(graph)[0]
+    """Two tensors of 2,048 B would fit into one block together, but each slot takes its own."""
+    graph, qspi = nested(), BOARD.storage("qspi")
     for blocks in (1, 2):
-        flash = replace(BOARD.storage("qspi"), size_bytes=blocks * block)
-        assert flash.block_bytes == block
+        flash = replace(qspi, size_bytes=blocks * qspi.block_bytes)
         board = replace(BOARD, storages=(flash,))
         if blocks == 2:
-            assert slots(Spill(tensors=(name,)).apply(graph, board, SMALL))
+            assert len(slots(Spill().apply(graph, board, SMALL))) == 2
             continue
-        with pytest.raises(CannotFitError, match="qspi"):
-            Spill(tensors=(name,)).apply(graph, board, SMALL)
+        with pytest.raises(CannotFitError, match=rf"qspi \({qspi.block_bytes} B\)"):
+            Spill().apply(graph, board, SMALL)
 
 
 def test_without_a_name_the_next_quickest_with_room_is_taken() -> None:
@@ -228,6 +239,28 @@ def test_window_and_lead_are_the_most_steps(most: int) -> None:
     assert spilled.tensors[source].name in old
 
 
+@pytest.mark.parametrize("storage", ["sdram", "usb"])
+def test_no_window_and_no_lead_is_longer_than_its_transfer(storage: str) -> None:
+    """Without its last op each would be too short."""
+    graph = Spill(storage).apply(unet(), BOARD, QUICK)
+    hz, device = BOARD.core.clock_hz, BOARD.storage(storage)
+    times = [cycles_to_ps(op_cycles(graph, op, BOARD), hz) for op in graph.ops]
+    windows = 0
+    for step, op in enumerate(graph.ops):
+        if op.kind == ASSIGN:
+            source = op.inputs[1]
+            idle = max(s for s, o in enumerate(graph.ops) if source in o.reads) + 1
+            stop = step + op.window
+            assert sum(times[idle:stop]) < device.write_ps(graph.tensors[source].nbytes)
+            windows += stop >= idle
+        if op.kind == READ:
+            reader = next(s for s, o in enumerate(graph.ops) if op.outputs[0] in o.reads)
+            hidden = sum(times[step + 2 : reader])
+            assert hidden < device.read_ps(graph.tensors[op.outputs[0]].nbytes)
+            windows += reader > step + 1
+    assert windows > 0
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     graphs().filter(lambda g: bool(cold_ranges(g))),
@@ -287,17 +320,6 @@ def test_spill_and_plan_in_a_row() -> None:
     assert choice.packs
     assert graph == Spill("sd").apply(unet(), BOARD, SMALL)
     assert activations(graph) <= 422_400
-
-
-def nested() -> Graph:
-    """Two tensors wait side by side while the widest ones are made; the outer one longer."""
-    net = Net(5, "nested")
-    outer = net.conv(net.input(1, 16, 16, 3), 8)
-    inner = net.conv(outer, 8)
-    y = net.conv(inner, 8)
-    for channels in (8, 32, 32, 8, 8):
-        y = net.conv(y, channels)
-    return net.graph(net.add(net.conv(net.add(y, inner), 8), outer))
 
 
 def test_two_spills_in_a_row() -> None:
