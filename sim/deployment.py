@@ -15,7 +15,7 @@ from sim.errors import MissingToolError
 from sim.files import write_whole
 from sim.graph.tflite_reader import read_bytes
 from sim.plan.runtime_overhead import required_arena
-from sim.program import place
+from sim.program import Runtime, place
 from sim.result import Source, dumps
 
 RESULT_FILE = "result.json"
@@ -90,7 +90,7 @@ def verify_files(original: Source, optimized: Source, seed: int) -> Verification
 
 def verify_bytes(original: bytes, optimized: bytes, seed: int) -> Verification:
     """The same for the bytes of two models."""
-    program = place(read_bytes(optimized, "optimized"))
+    program = place(read_bytes(optimized, "optimized"), Runtime(bits=64))
     head = program.plan.size_bytes
     promised = required_arena(program.graph, head_bytes=head, bits=64)
     return verify(original, optimized, planned_bytes=head, promised_arena_bytes=promised, seed=seed)

@@ -81,9 +81,14 @@ class Program:
 def place(graph: Graph, runtime: Runtime | None = None) -> Program:
     """The program as TFLM runs this graph: its offline plan where there is one, else its own."""
     runtime = runtime or Runtime()
-    held = buffers(graph, runtime.kernels)
-    claimed = buffers(graph, runtime.kernels, claims=True)
     offline = offline_offsets(graph)
+    variables = frozenset(
+        t.id for t in graph.tensors if t.is_variable and offline and offline[t.id] != ONLINE
+    )
+    held, claimed = (
+        buffers(graph, runtime.kernels, bits=runtime.bits, claims=claims, variables=variables)
+        for claims in (False, True)
+    )
     fixed = None
     if offline is not None:
         fixed = [ONLINE if b.tensor is None else offline[b.tensor] for b in held]

@@ -68,10 +68,7 @@ class _Marker:
     def timeline(self) -> Timeline:
         self._mark(0, self.main)
         count = len(self.graph.tensors)
-        lifetimes = tuple(
-            Range(self.first[t], self.last[t] + 1) if t in self.first and t in self.last else UNUSED
-            for t in range(count)
-        )
+        lifetimes = tuple(self._lifetime(t) for t in range(count))
         claims = tuple(
             Range(life.start, max(life.stop, self.held[t] + 1)) if t in self.held else life
             for t, life in enumerate(lifetimes)
@@ -83,6 +80,12 @@ class _Marker:
             if (number, index) in self.op_steps
         )
         return Timeline(ops, lifetimes, claims, self.step + 1)
+
+    def _lifetime(self, tensor: int) -> Range:
+        """From the first op that makes it to the last that uses it; a variable was always there."""
+        was_there = UNUSED.start if self.graph.tensors[tensor].is_variable else None
+        start, last = self.first.get(tensor, was_there), self.last.get(tensor)
+        return UNUSED if start is None or last is None else Range(start, last + 1)
 
     def _use(self, tensor: int) -> None:
         self.last[tensor] = self.step
@@ -131,20 +134,30 @@ def in_arena(graph: Graph) -> tuple[bool, ...]:
 
 
 def buffers(
-    graph: Graph, kernels: str = "reference", *, claims: bool = False
+    graph: Graph,
+    kernels: str = "reference",
+    *,
+    bits: int = 32,
+    claims: bool = False,
+    variables: frozenset[int] = frozenset(),
 ) -> tuple[Buffer, ...]:
     """What the arena must hold, in TFLM's order: tensors by id, then scratch as requested.
 
-    With `claims`, the source of a spill is alive for the spill's window too.
+    `bits` of a pointer, for scratch that holds some. With `claims`, the source of a spill is alive
+    for the spill's window too. `variables` have a place in the head, since a plan gives them one.
     """
     times = timeline(graph)
     alive = times.claims if claims else times.lifetimes
     placed = in_arena(graph)
-    tensors = [Buffer(t.id, None, t.nbytes, alive[t.id]) for t in graph.tensors if placed[t.id]]
+    tensors = [
+        Buffer(t.id, None, t.nbytes, alive[t.id])
+        for t in graph.tensors
+        if placed[t.id] or t.id in variables
+    ]
     scratch = [
         Buffer(None, number, nbytes, steps)
         for number, (op, steps) in enumerate(times.ops)
-        for nbytes in scratch_bytes(graph, op, kernels)
+        for nbytes in scratch_bytes(graph, op, kernels, bits)
         if nbytes
     ]
     return (*tensors, *scratch)
