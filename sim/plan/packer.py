@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from sim.errors import PlanError
 from sim.plan.packing.block import Block, Packing, Rect
+from sim.plan.packing.exact import is_installed, solve
 from sim.plan.packing.first_fit import first_fit, orders
 from sim.plan.packing.improve import Found, Improvement
 from sim.plan.packing.problem import Problem, problem_of
@@ -21,6 +22,7 @@ __all__ = ["Block", "Packing", "Rect", "lower_bound", "pack", "verify"]
 NO_SIZE = 1 << 60  # more than any packing takes
 REPAIR_WORK = 4_000_000  # of the repairs, for each effort
 WORK = 400_000  # of the searches, at effort 1
+SOLVER_WORK = 10.0  # of the exact solver, at effort 2 and below
 GROWTH = 8  # of that work, with each further effort
 
 
@@ -42,6 +44,8 @@ def pack(
         found = repair(problem, found, ways, REPAIR_WORK * effort)
     if found.size > found.bound and effort > 0:
         found = Improvement(problem, found, WORK * GROWTH ** (effort - 1)).run(ways, seed)
+    if found.size > found.bound and (exact or (exact is None and effort >= 2 and is_installed())):
+        found = solve(problem, found, SOLVER_WORK * GROWTH ** max(0, effort - 2), seed)
     verify(blocks, found.offsets)
     return Packing(
         tuple(found.offsets), found.size, found.bound, found.size == found.bound, found.method
@@ -63,6 +67,8 @@ def _first(problem: Problem, ways: dict[str, list[int]]) -> Found:
 
 def lower_bound(blocks: Sequence[Block]) -> int:
     return problem_of(blocks).lower_bound() if blocks else 0
+
+
 def verify(blocks: Sequence[Block], offsets: Sequence[int]) -> None:
     """Raises PlanError where two blocks share a byte, or one is misaligned, below 0 or moved."""
     for number, (block, offset) in enumerate(zip(blocks, offsets, strict=True)):

@@ -1,4 +1,4 @@
-"""The problem as searches see it: which blocks keep which distance, and which are alive together."""
+"""The problem as searches see it: what keeps which distance, and what is alive together."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _cells(index: int, block: Block) -> list[Cell]:
     steps = sorted({step for r in block.rects for step in (r.start, r.stop)})
     made: list[Cell] = []
     growing: dict[tuple[int, int], int] = {}  # bytes -> the step since which they are alive
-    for start, stop in itertools.pairwise(steps):
+    for start, _ in itertools.pairwise(steps):
         spans = _joined(
             (r.offset, r.offset + r.size) for r in block.rects if r.start <= start < r.stop
         )
@@ -112,7 +112,7 @@ def _cells(index: int, block: Block) -> list[Cell]:
             Cell(index, *span, since, start) for span, since in growing.items() if span not in spans
         ]
         growing = {span: growing.get(span, start) for span in spans}
-    return made + [Cell(index, *span, since, stop) for span, since in growing.items()]
+    return made + [Cell(index, *span, since, steps[-1]) for span, since in growing.items()]
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -152,7 +152,9 @@ def _unit(block: Block, cell: Cell) -> int:
 
 def _distances(blocks: Sequence[Block], cells: Sequence[Cell]) -> tuple[_Lists, _Lists, _Lists]:
     """Neighbours and the distances that they keep, as `Problem` holds them."""
-    neighbours, above, below = ([[] for _ in blocks] for _ in range(3))
+    neighbours: _Lists = [[] for _ in blocks]
+    above: _Lists = [[] for _ in blocks]
+    below: _Lists = [[] for _ in blocks]
 
     def keep_apart(i: int, j: int, low: int, high: int) -> None:
         """Forbids the distances [low, high) from the offset of i to that of j."""

@@ -33,9 +33,7 @@ def repair(problem: Problem, found: Found, orders: Mapping[str, Sequence[int]], 
     return found
 
 
-def _raised(
-    problem: Problem, order: Sequence[int], offsets: Sequence[int], size: int
-) -> list[int]:
+def _raised(problem: Problem, order: Sequence[int], offsets: Sequence[int], size: int) -> list[int]:
     """The order with each block at the very top moved before all that are in its way."""
     moved = list(order)
     for i in order:

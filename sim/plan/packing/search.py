@@ -1,4 +1,4 @@
-"""Place or raise: a depth-first search for a packing within a capacity, with proofs that none exists.
+"""Place or raise: a depth-first search for a packing within a capacity, or a proof of none.
 
 A node takes the lowest block that can come next. Either it lies below all its unplaced neighbours,
 or above one of them: placed first, raised when that fails. After M. Moffitt, "MiniMalloc" (ASPLOS
@@ -63,7 +63,7 @@ class Search:
         self.spent = 0
 
     def run(self, work: int) -> list[int] | Proof:
-        """The offsets of a packing, or what was shown without one; `work` bounds the steps taken."""
+        """The offsets of a packing, or what was shown without one; `work` bounds the steps."""
         items = sorted(self.order, key=self.first.__getitem__)
         parts = self._parts(items, -1)
         stack: list[tuple[int, int, list[list[int]]]] = []
@@ -126,7 +126,7 @@ class Search:
         return self._tighten()
 
     def _raise(self, i: int, why: int) -> int | None:
-        """Puts block i above one of its unplaced neighbours, because it can't lie below them all."""
+        """Puts block i above one of its unplaced neighbours: it can not lie below them all."""
         near = zip(self.problem.neighbours[i], self.problem.below[i], strict=True)
         unplaced = [(j, below) for j, below in near if not self.placed[j]]
         if not unplaced:
