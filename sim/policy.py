@@ -187,7 +187,7 @@ def written(value: Any) -> str:
     """A parameter's value as `parse_value` reads it."""
     if isinstance(value, tuple | list):
         return f"[{','.join(written(item) for item in value)}]"
-    return {None: "none", True: "true", False: "false"}.get(value, str(value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _split(text: str, separator: str) -> list[str]:
