@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
+from sim.errors import PlanError
 from sim.graph.graph import Graph
-from sim.graph.lifetimes import buffers, peak
+from sim.graph.groups import Group
+from sim.graph.lifetimes import ARENA_ALIGNMENT, buffers, peak
 from sim.graph.rewrite import spills
 from sim.plan.blocks import blocks, tie
 from sim.plan.memory_plan import MemoryPlan, Placement
 from sim.plan.offline import offline_offsets, with_offline_plan
-from sim.plan.packer import Packing, pack
+from sim.plan.packer import Block, Packing, pack
 from sim.plan.runtime_overhead import runtime_overhead
 from sim.plan.tflm_greedy import ONLINE, tflm_greedy
 from sim.plan.value_check import check_values
@@ -107,7 +110,6 @@ def pack_graph(
 
     With `aliasing`, views lie inside their parents and in-place results on their inputs, where the
     runtime's kernels are shown to allow it.
-    Raises PlanError if TFLM would put a scratch buffer onto bytes that are still in use.
     """
     runtime = runtime or Runtime()
     if aliasing and runtime.allows_aliasing:
@@ -123,13 +125,59 @@ def pack_graph(
 def _packed(
     graph: Graph, runtime: Runtime, effort: int, *, aliasing: bool
 ) -> tuple[Program, Packing]:
+    """The packed program; where TFLM's scratch would cut a draining spill short, the better of two.
+
+    TFLM knows no windows and puts scratch into the lowest gap, so the second try has what drains at
+    the top of the arena.
+    """
     tied = tie(graph, aliasing=aliasing)
-    packing = pack(blocks(graph, tied, runtime.kernels), effort=effort)
-    offsets = {
-        tensor: offset + inside
-        for group, offset in zip(tied, packing.offsets, strict=False)
-        for tensor, inside in group.members
-    }
-    program = place(with_offline_plan(graph, offsets), runtime)
+    made = blocks(graph, tied, runtime.kernels)
+    packing = pack(made, effort=effort)
+    program = _embedded(graph, runtime, tied, packing.offsets)
+    draining = _cut_short(program)
+    for index, group in enumerate(tied):
+        if any(tensor in draining for tensor, _ in group.members):
+            height = max(r.offset + r.size for r in made[index].rects)
+            top = (packing.size_bytes - height) // ARENA_ALIGNMENT * ARENA_ALIGNMENT
+            made[index] = replace(made[index], fixed=top)
+    if draining:
+        raised = _try_pack(made, effort)
+        if raised is not None and raised.size_bytes <= packing.size_bytes:
+            other = _embedded(graph, runtime, tied, raised.offsets)
+            smaller = other.plan.size_bytes <= program.plan.size_bytes
+            if smaller and len(_cut_short(other)) < len(draining):
+                program, packing = other, raised
     program.verify()
     return program, packing
+
+
+def _try_pack(made: Sequence[Block], effort: int) -> Packing | None:
+    try:
+        return pack(made, effort=effort)
+    except PlanError:
+        return None
+
+
+def _embedded(
+    graph: Graph, runtime: Runtime, tied: Sequence[Group], offsets: Sequence[int]
+) -> Program:
+    chosen = {
+        tensor: offset + inside
+        for group, offset in zip(tied, offsets, strict=False)
+        for tensor, inside in group.members
+    }
+    return place(with_offline_plan(graph, chosen), runtime)
+
+
+def _cut_short(program: Program) -> set[int]:
+    """Tensors whose spill still drains when some op's scratch is put onto them."""
+    life = {b.tensor: b.lifetime for b in buffers(program.graph, program.runtime.kernels)}
+    placements = program.plan.placements
+    held = [p for p in placements if p.tensor is not None and p.claim != life[p.tensor]]
+    scratch = [p for p in placements if p.tensor is None] if held else []
+    return {
+        p.tensor
+        for p in held
+        for s in scratch
+        if p.tensor is not None and p.span.overlaps(s.span) and p.claim.overlaps(s.claim)
+    }

@@ -21,7 +21,8 @@ _Values = np.ndarray[Any, np.dtype[np.int64]]
 def check_values(graph: Graph, plan: MemoryPlan) -> None:
     """Raises PlanError where an op of the main subgraph would read a byte that was overwritten.
 
-    The graph must have no control flow. Spill windows are held to: the source stays whole.
+    The graph must have no control flow. A draining spill needs no check: its fence is the first op
+    that writes over its source (see sim.transfers).
     """
     _Paper(graph, plan).run()
 
@@ -41,7 +42,6 @@ class _Paper:
         self.arena: _Values = np.full(plan.size_bytes, -1, np.int64)
         self.wanted: dict[int, _Values] = {}
         self.names = 0
-        self.held: list[tuple[int, int]] = []
         self.last = {t: step for step, op in enumerate(graph.ops) for t in op.reads}
         self.last.update(dict.fromkeys(graph.outputs, len(graph.ops)))
 
@@ -80,11 +80,6 @@ class _Paper:
             self._write(tensor, value)
         for tensor in values:
             self._read(tensor, None, f"{where}: its own output")
-        if op.window:
-            self.held.extend((step + op.window, t) for t in op.reads)
-        for until, tensor in self.held:
-            if until == step:
-                self._read(tensor, None, f"the spill that drains until op {step}")
 
     def _fresh(self, tensor: int) -> _Values:
         nbytes = self.graph.tensors[tensor].nbytes
