@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sim.device.board import Board
 from sim.device.cost import op_cycles
+from sim.errors import CannotFitError
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import buffers, live_bytes
-from sim.graph.stripes import is_segment
+from sim.graph.rewrite import drop_dead_tensors
+from sim.graph.stripes import is_segment, stripe
 from sim.plan.blocks import group_blocks, live_bytes_of
 from sim.plan.packer import pack
 from sim.plan.runtime_overhead import runtime_overhead
@@ -19,6 +21,7 @@ from sim.ranges import Range
 ENDS_TRIED = 6
 STRIPES_TRIED = (2, 3, 4, 8, 16, 48)
 MOST_OPS = 1500
+CANDIDATES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,33 +89,58 @@ def estimate(graph: Graph, board: Board, goal: Goal, *, packed: bool = False) ->
     return Estimate(head, head + extra.tail_bytes + extra.temporary_bytes, cycles)
 
 
-def ranked(
-    graph: Graph,
-    board: Board,
-    goal: Goal,
-    cuts: Iterator[Striping],
-    rewrite: Callable[[Striping], Graph],
-    keep: int,
-) -> list[Striping]:
-    """The best cuts for the goal by estimate, best first; leaving it uncut is always among them."""
-    found: list[tuple[tuple[int, ...], Striping]] = []
-    for cut in cuts:
-        made = rewrite(cut)
-        if len(made.ops) > MOST_OPS:
-            continue
-        found.append((_cost(estimate(made, board, goal), goal), cut))
-    found.sort(key=lambda f: (f[0], f[1].steps, f[1].rows, f[1].chunk))
-    best = [cut for _, cut in found[:keep]]
-    everything = [cut for _, cut in found]
-    return best if UNCUT in best or UNCUT not in everything else [*best, UNCUT]
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a striping policy was asked for; None is left to be chosen.
 
+    `chunks` are the values of `chunk` worth trying, `keep_halos` whether rows are computed once.
+    """
 
-def best_packed(
-    board: Board, goal: Goal, cuts: Sequence[Striping], rewrite: Callable[[Striping], Graph]
-) -> Graph | None:
-    """The rewritten graph of the cut that serves the goal best once placed; None without cuts."""
-    made = [rewrite(cut) for cut in cuts]
-    return min(made, key=lambda g: _cost(estimate(g, board, goal, packed=True), goal), default=None)
+    policy: str
+    start: int | None
+    stop: int | None
+    rows: int | None
+    chunk: int | None
+    chunks: tuple[int, ...]
+    keep_halos: bool
+
+    def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
+        """The graph with the cut that serves the goal best once it is placed."""
+        made = [self.rewrite(graph, cut) for cut in self.cuts(graph, board, goal)]
+        if len(made) <= 1:
+            return made[0] if made else drop_dead_tensors(graph)
+        return min(made, key=lambda g: _cost(estimate(g, board, goal, packed=True), goal))
+
+    def cuts(self, graph: Graph, board: Board, goal: Goal) -> list[Striping]:
+        """The best cuts by estimate, best first; leaving it uncut is among them where it may be."""
+        if self.start is not None and self.stop is not None and self.rows is not None:
+            return [Striping(Range(self.start, self.stop), self.rows, self.chunk or 0)]
+        found: list[tuple[tuple[int, ...], Striping]] = []
+        for cut in stripings(graph, chunks=self.chunks):
+            made = self.rewrite(graph, cut) if self._agrees(cut) else None
+            if made is not None and len(made.ops) <= MOST_OPS:
+                found.append((_cost(estimate(made, board, goal), goal), cut))
+        found.sort(key=lambda f: (f[0], f[1].steps, f[1].rows, f[1].chunk))
+        ordered = [cut for _, cut in found]
+        best = ordered[:CANDIDATES]
+        return [*best, UNCUT] if UNCUT in ordered and UNCUT not in best else best
+
+    def rewrite(self, graph: Graph, cut: Striping) -> Graph:
+        """Raises CannotFitError if the ops can't be cut."""
+        steps = cut.steps
+        if cut.rows == 0:
+            return drop_dead_tensors(graph)
+        if not 0 <= steps.start < steps.stop <= len(graph.ops) or not is_segment(graph, steps):
+            raise CannotFitError(
+                f"{self.policy}: {graph.name}: ops {steps.start}..{steps.stop}: not a segment "
+                "that can run by rows"
+            )
+        return stripe(graph, steps, cut.rows, chunk=cut.chunk or None, keep_halos=self.keep_halos)
+
+    def _agrees(self, cut: Striping) -> bool:
+        wanted = (self.start, self.stop, self.rows, self.chunk)
+        found = (cut.steps.start, cut.steps.stop, cut.rows, cut.chunk)
+        return all(w is None or w == f for w, f in zip(wanted, found, strict=True))
 
 
 def _cost(found: Estimate, goal: Goal) -> tuple[int, ...]:
