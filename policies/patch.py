@@ -13,7 +13,7 @@ from typing import ClassVar
 from policies.segments import Wish
 from sim.device.board import Board
 from sim.graph.graph import Graph
-from sim.policy import Goal, Policy
+from sim.policy import Goal, Policy, check_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,9 @@ class Patch:
     name: ClassVar[str] = "patch"
     summary: ClassVar[str] = "a first stage runs in patches, halos computed again"
     packs: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_counts(self, "start", "stop", "rows")
 
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
         return self._wish().apply(graph, board, goal)

@@ -16,7 +16,7 @@ from sim.graph.graph import Graph
 from sim.graph.lifetimes import ARENA_ALIGNMENT, buffers, in_arena, peak
 from sim.graph.rewrite import TRANSFER_KINDS, drop_dead_tensors
 from sim.graph.scratch import scratch_bytes
-from sim.policy import Goal, Policy
+from sim.policy import Goal, Policy, check_counts
 from sim.ranges import round_up
 
 BEAM = 2000
@@ -33,12 +33,15 @@ class Reorder:
     summary: ClassVar[str] = "the same ops in the order with the least live bytes"
     packs: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        check_counts(self, "beam")
+
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
         live = drop_dead_tensors(graph)
         moves = any(op.kind in TRANSFER_KINDS for op in live.ops)
         if live.bodies or moves or any(t.is_variable for t in live.tensors):
             return live
-        order = _Search(live, goal.kernels).best(self.beam)
+        order = _Search(live, goal.kernels).best(max(1, self.beam))
         better = replace(live.without_plan(), ops=tuple(live.ops[i] for i in order))
         before, after = (peak(buffers(g, goal.kernels)).bytes for g in (live, better))
         return better if after < before else live

@@ -19,7 +19,7 @@ from sim.graph.graph import Graph
 from sim.graph.rewrite import Rewrite
 from sim.plan.blocks import live_profile
 from sim.plan.runtime_overhead import runtime_overhead
-from sim.policy import Goal, Policy
+from sim.policy import Goal, Policy, check_counts
 from sim.units import cycles_to_ps
 
 BYTES_PER_SPILL = 512
@@ -55,10 +55,7 @@ class Spill:
             isinstance(self.tensors, tuple) and all(isinstance(t, str) for t in self.tensors)
         ):
             raise TypeError(f"tensors: found {self.tensors!r}, wanted a [list] of names")
-        for key in ("target", "window", "lead"):
-            value = getattr(self, key)
-            if value is not None and (type(value) is not int or value < 0):
-                raise TypeError(f"{key}: found {value!r}, wanted a whole number, 0 or above")
+        check_counts(self, "target", "window", "lead")
 
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
         chooser = _Chooser(self, graph, board, goal)

@@ -14,7 +14,7 @@ from typing import ClassVar
 from policies.segments import Wish
 from sim.device.board import Board
 from sim.graph.graph import Graph
-from sim.policy import Goal, Policy
+from sim.policy import Goal, Policy, check_counts
 
 CHUNKS = (0, 1, 2)
 
@@ -35,6 +35,9 @@ class Stream:
     name: ClassVar[str] = "stream"
     summary: ClassVar[str] = "layers run by rows, depth first, no row computed twice"
     packs: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_counts(self, "start", "stop", "rows", "chunk")
 
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
         return self._wish().apply(graph, board, goal)

@@ -90,6 +90,17 @@ class Choice:
         return graph
 
 
+def check_counts(policy: object, *names: str) -> None:
+    """Raises TypeError if one of these parameters is neither None nor a whole number of 0 or more.
+
+    For a policy's __post_init__; `make_policy` turns it into a PolicyError.
+    """
+    for name in names:
+        value = getattr(policy, name)
+        if value is not None and (type(value) is not int or value < 0):
+            raise TypeError(f"{name}: found {value!r}, wanted a whole number, 0 or above")
+
+
 def parameters(policy: Policy) -> dict[str, Any]:
     """The policy's fields and their values."""
     if not dataclasses.is_dataclass(policy):
