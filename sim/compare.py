@@ -83,7 +83,7 @@ def compare(
     alive = [i for i, o in enumerate(outcomes) if o.program is not None]
     if not alive:
         raise PolicyError("; ".join(o.error for o in outcomes) or "no policy was named")
-    winner = min(alive, key=lambda i: (_rank(outcomes[i], goal), i))
+    winner = min(alive, key=lambda i: (_rank(outcomes[i], goal), _plainness(outcomes[i]), i))
     return Comparison(graph, board, goal, outcomes, winner, _pareto(outcomes, alive))
 
 
@@ -157,6 +157,11 @@ def _rank(outcome: Outcome, goal: Goal) -> tuple[int, ...]:
         "activations": (arena.activations, latency),
     }
     return (0, *figures[goal.minimize])
+
+
+def _plainness(outcome: Outcome) -> int:
+    """Of equals, the policy with the fewest parameters wins: nobody needs a spill of nothing."""
+    return len(outcome.choice.params)
 
 
 def _pareto(outcomes: Sequence[Outcome], alive: Sequence[int]) -> frozenset[int]:
