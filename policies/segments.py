@@ -12,7 +12,7 @@ from sim.graph.graph import Graph
 from sim.graph.lifetimes import buffers, live_bytes
 from sim.graph.rewrite import drop_dead_tensors
 from sim.graph.stripes import is_segment, stripe
-from sim.plan.blocks import group_blocks, live_bytes_of
+from sim.plan.blocks import puzzle
 from sim.plan.packer import pack
 from sim.plan.runtime_overhead import runtime_overhead
 from sim.policy import Goal
@@ -82,8 +82,10 @@ def estimate(graph: Graph, board: Board, goal: Goal, *, packed: bool = False) ->
 
     With `packed`, the bytes of a placement in the stead of live bytes.
     """
-    made = group_blocks(graph, goal.kernels, aliasing=goal.aliasing)
-    head = pack(made).size_bytes if packed else max(live_bytes_of(made).values(), default=0)
+    made = puzzle(graph, goal.kernels, aliasing=goal.aliasing)
+    head = made.floor()
+    if packed:
+        head = pack(made.blocks, made.apart, floor=head).size_bytes
     extra = runtime_overhead(graph, head_bytes=head, kernels=goal.kernels)
     cycles = sum(op_cycles(graph, op, board) for op in graph.ops)
     return Estimate(head, head + extra.tail_bytes + extra.temporary_bytes, cycles)

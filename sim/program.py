@@ -10,10 +10,10 @@ from sim.graph.graph import Graph
 from sim.graph.groups import Group
 from sim.graph.lifetimes import ARENA_ALIGNMENT, buffers, peak
 from sim.graph.rewrite import spills
-from sim.plan.blocks import blocks, tie
+from sim.plan.blocks import Puzzle, puzzle, tie
 from sim.plan.memory_plan import MemoryPlan, Placement
 from sim.plan.offline import offline_offsets, with_offline_plan
-from sim.plan.packer import Block, Packing, pack
+from sim.plan.packer import Packing, pack
 from sim.plan.runtime_overhead import runtime_overhead
 from sim.plan.tflm_greedy import ONLINE, tflm_greedy
 from sim.plan.value_check import check_values
@@ -131,17 +131,18 @@ def _packed(
     the top of the arena.
     """
     tied = tie(graph, aliasing=aliasing)
-    made = blocks(graph, tied, runtime.kernels)
-    packing = pack(made, effort=effort)
+    made = puzzle(graph, runtime.kernels, aliasing=aliasing, tied=tied)
+    packing = pack(made.blocks, made.apart, floor=made.floor(), effort=effort)
     program = _embedded(graph, runtime, tied, packing.offsets)
     draining = _cut_short(program)
+    blocks = list(made.blocks)
     for index, group in enumerate(tied):
         if any(tensor in draining for tensor, _ in group.members):
-            height = max(r.offset + r.size for r in made[index].rects)
+            height = max(r.offset + r.size for r in blocks[index].rects)
             top = (packing.size_bytes - height) // ARENA_ALIGNMENT * ARENA_ALIGNMENT
-            made[index] = replace(made[index], fixed=top)
+            blocks[index] = replace(blocks[index], fixed=top)
     if draining:
-        raised = _try_pack(made, effort)
+        raised = _try_pack(replace(made, blocks=tuple(blocks)), effort)
         if raised is not None and raised.size_bytes <= packing.size_bytes:
             other = _embedded(graph, runtime, tied, raised.offsets)
             smaller = other.plan.size_bytes <= program.plan.size_bytes
@@ -151,9 +152,9 @@ def _packed(
     return program, packing
 
 
-def _try_pack(made: Sequence[Block], effort: int) -> Packing | None:
+def _try_pack(made: Puzzle, effort: int) -> Packing | None:
     try:
-        return pack(made, effort=effort)
+        return pack(made.blocks, made.apart, floor=made.floor(), effort=effort)
     except PlanError:
         return None
 

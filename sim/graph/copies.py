@@ -1,7 +1,7 @@
-"""Ops that only copy bytes, and ops that may write over their input: what may lie inside what.
+"""Ops that only copy bytes: what may lie inside what.
 
-Measured bit for bit with TFLM's reference kernels: a copy whose bytes stay at their place is exact,
-and so is an int8 element-wise op in place. Vendor kernels are not shown to allow either.
+Measured bit for bit with TFLM's reference kernels: a copy whose bytes stay at their place is exact.
+Vendor kernels are not shown to allow it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from math import prod
 import numpy as np
 
 from sim.graph.graph import Graph, Op, Tensor
-
-IN_PLACE = frozenset({"ADD", "MUL", "RELU", "LOGISTIC", "QUANTIZE"})
-"""Element-wise kinds that TFLM's int8 reference kernels were seen to run in place, bit-exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +30,6 @@ def copies(graph: Graph, op: Op) -> tuple[Copy, ...]:
     """The contiguous byte ranges that the op copies; empty if it computes or gathers."""
     find = _KINDS.get(op.kind)
     return find(graph, op) if find else ()
-
-
-def overwritable(graph: Graph, op: Op) -> tuple[int, ...]:
-    """The inputs that the op's output may replace byte for byte, when nobody needs them later."""
-    if op.kind not in IN_PLACE or len(op.outputs) != 1:
-        return ()
-    out = graph.tensors[op.outputs[0]]
-    tensors = [graph.tensors[t] for t in op.reads]
-    if out.dtype != "INT8" or any(t.dtype != "INT8" for t in tensors):
-        return ()
-    alike = (t.id for t in tensors if t.shape == out.shape and not t.is_constant)
-    return tuple(dict.fromkeys(alike))
 
 
 def _whole(graph: Graph, op: Op) -> tuple[Copy, ...]:

@@ -10,9 +10,10 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sim.graph.copies import Copy, copies, overwritable
+from sim.graph.copies import Copy, copies
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import in_arena, timeline
+from sim.graph.overlap import overlap_limits
 from sim.ranges import Range
 
 
@@ -75,6 +76,32 @@ def _needs(nbytes: int, start: int, reads: Sequence[tuple[Range, int]]) -> tuple
     return tuple(made)
 
 
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """At a step, the output `target` may overlap the input `source`, which is not needed later,
+
+    if it begins at most `limit` bytes behind the input's start.
+    """
+
+    source: int
+    target: int
+    step: int
+    limit: int
+
+
+def overlaps(graph: Graph) -> tuple[Overlap, ...]:
+    """Where an op may write over an input; none in a graph with control flow."""
+    if graph.bodies:
+        return ()
+    placed, times = in_arena(graph), timeline(graph)
+    return tuple(
+        Overlap(source, op.outputs[0], step, limit)
+        for step, op in enumerate(graph.ops)
+        for source, limit in overlap_limits(graph, op).items()
+        if placed[source] and times.claims[source] == times.lifetimes[source]
+    )
+
+
 def groups(graph: Graph) -> tuple[Group, ...]:
     """Every tensor of the arena in one group; ties that would spoil a value are left out.
 
@@ -105,10 +132,7 @@ class _Grouper:
         self.needs = byte_needs(graph)
         self.placed = in_arena(graph)
         self.values = _Values(graph)
-        self.in_place: set[tuple[int, int, int]] = set()
-        self.held = {
-            t: step + op.window for step, op in enumerate(graph.ops) if op.window for t in op.reads
-        }
+        self.overlaps = {(o.source, o.target, o.step): o for o in overlaps(graph)}
         self.home = {t: (t, 0) for t, placed in enumerate(self.placed) if placed}
         self.members: dict[int, list[tuple[int, int]]] = {t: [(t, 0)] for t in self.home}
 
@@ -127,9 +151,8 @@ class _Grouper:
             for copy in copies(self.graph, op):
                 delta = copy.source_start - copy.target_start
                 yield _Tie(copy.nbytes, step, copy.source, copy.target, delta)
-            for tensor in overwritable(self.graph, op):
-                self.in_place.add((tensor, op.outputs[0], step))
-                yield _Tie(self.graph.tensors[tensor].nbytes, step, tensor, op.outputs[0], 0)
+                if op.kind == "SLICE" and delta:  # kept rows roll down where their tensor began
+                    yield _Tie(0, step, copy.source, copy.target, 0)
 
     def _tie(self, tie: _Tie) -> None:
         if not (self.placed[tie.first] and self.placed[tie.second]):
@@ -176,10 +199,10 @@ class _Grouper:
         return False
 
     def _replaces(self, a: tuple[int, int], b: tuple[int, int], old: Need, new: Need) -> bool:
-        """Whether an in-place op writes b over a, whose bytes it is the last to need."""
+        """Whether an op writes b over a, whose bytes it is the last to need, far enough below."""
         step = new.steps.start
-        alone = old.steps.stop == step + 1 and self.held.get(a[0], step - 1) < step
-        return alone and a[1] == b[1] and (a[0], b[0], step) in self.in_place
+        found = self.overlaps.get((a[0], b[0], step))
+        return found is not None and old.steps.stop == step + 1 and b[1] - a[1] <= found.limit
 
 
 class _Values:

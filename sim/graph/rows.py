@@ -72,7 +72,7 @@ def emit(
         (demand,) = found
         position = op.inputs.index(demand.tensor)
         if not padded:
-            _, _, across = _windows(graph, op)
+            _, _, across = windows(graph, op)
             sides = (demand.above, demand.below, across.before, across.after)
             source = graph.tensors[demand.tensor]
             inputs[position] = pad(graph, op, source, inputs[position], demand.rows, sides, to)
@@ -101,7 +101,7 @@ def _with(options: Table, **fields: int) -> Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class Window:
     """A window sliding along one axis: the kernel's reach, stride, padding before and after."""
 
     reach: int
@@ -110,14 +110,14 @@ class _Window:
     after: int
 
 
-def _window(size: int, out: int, kernel: int, stride: int, dilation: int, padding: int) -> _Window:
+def _window(size: int, out: int, kernel: int, stride: int, dilation: int, padding: int) -> Window:
     """Padding as TFLite computes it (kernels/padding.h, ComputePaddingWithOffset)."""
     reach = (kernel - 1) * dilation + 1
     total = max(0, (out - 1) * stride + reach - size) if padding == SAME else 0
-    return _Window(reach, stride, total // 2, total - total // 2)
+    return Window(reach, stride, total // 2, total - total // 2)
 
 
-def _windows(graph: Graph, op: Op) -> tuple[Tensor, _Window, _Window]:
+def windows(graph: Graph, op: Op) -> tuple[Tensor, Window, Window]:
     """The data input of a windowed op, and its windows along rows and columns."""
     source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
     if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
@@ -140,7 +140,7 @@ def _windows(graph: Graph, op: Op) -> tuple[Tensor, _Window, _Window]:
 
 
 def _windowed(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
-    source, down, across = _windows(graph, op)
+    source, down, across = windows(graph, op)
     if not _is_image(source):
         return None
     padded = down.before or down.after or across.before or across.after
@@ -160,13 +160,13 @@ def padding(graph: Graph, op: Op) -> tuple[int, int, int, int] | None:
     """Rows above and below, columns before and after, that a windowed op pads its input with."""
     if op.kind not in _WINDOWED:
         return None
-    _, down, across = _windows(graph, op)
+    _, down, across = windows(graph, op)
     return down.before, down.after, across.before, across.after
 
 
 def padded_rows(graph: Graph, op: Op, rows: Range) -> Range:
     """The rows of a windowed op's input, counted with the padding above, for these output rows."""
-    _, down, _ = _windows(graph, op)
+    _, down, _ = windows(graph, op)
     return Range(rows.start * down.stride, (rows.stop - 1) * down.stride + down.reach)
 
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sim.errors import PlanError
-from sim.plan.packing.block import Block, Packing, Rect
+from sim.plan.packing.block import Apart, Block, Packing, Rect
 from sim.plan.packing.exact import is_installed, solve
 from sim.plan.packing.first_fit import first_fit, orders
 from sim.plan.packing.improve import Found, Improvement
 from sim.plan.packing.problem import Problem, problem_of
 from sim.plan.packing.repair import repair
 
-__all__ = ["Block", "Packing", "Rect", "lower_bound", "pack", "verify"]
+__all__ = ["Apart", "Block", "Packing", "Rect", "lower_bound", "pack", "verify"]
 
 NO_SIZE = 1 << 60  # more than any packing takes
 REPAIR_WORK = 4_000_000  # of the repairs, for each effort
@@ -27,40 +27,47 @@ GROWTH = 8  # of that work, with each further effort
 
 
 def pack(
-    blocks: Sequence[Block], *, effort: int = 1, exact: bool | None = None, seed: int = 0
+    blocks: Sequence[Block],
+    apart: Sequence[Apart] = (),
+    *,
+    floor: int = 0,
+    effort: int = 1,
+    exact: bool | None = None,
+    seed: int = 0,
 ) -> Packing:
     """The best packing found; the same for the same arguments, whatever the machine.
 
-    `exact` asks for the solver, or, if None, takes it from effort 2 on where it is installed.
+    `floor` is a size that the caller knows to be the least possible. `exact` asks for the solver,
+    or, if None, takes it from effort 2 on where it is installed.
     Raises PlanError if fixed blocks overlap, and MissingToolError if the solver is asked for and
     not installed.
     """
     if not blocks:
         return Packing((), 0, 0, True, "empty")
-    problem = problem_of(blocks)
+    problem = problem_of(blocks, apart)
     ways = orders(problem)
-    found = _first(problem, ways)
+    found = _first(problem, ways, floor)
     if found.size > found.bound and effort > 0:
         found = repair(problem, found, ways, REPAIR_WORK * effort)
     if found.size > found.bound and effort > 0:
         found = Improvement(problem, found, WORK * GROWTH ** (effort - 1)).run(ways, seed)
     if found.size > found.bound and (exact or (exact is None and effort >= 2 and is_installed())):
         found = solve(problem, found, SOLVER_WORK * GROWTH ** max(0, effort - 2), seed)
-    verify(blocks, found.offsets)
+    verify(blocks, found.offsets, apart)
     return Packing(
         tuple(found.offsets), found.size, found.bound, found.size == found.bound, found.method
     )
 
 
-def _first(problem: Problem, ways: dict[str, list[int]]) -> Found:
+def _first(problem: Problem, ways: dict[str, list[int]], floor: int) -> Found:
     """The best of first fit in all orders, or the first that reaches the lower bound."""
-    best = Found((), NO_SIZE, problem.lower_bound(), "")
+    best = Found((), NO_SIZE, max(floor, problem.lower_bound()), "")
     for name, order in ways.items():
         offsets = first_fit(problem, order, best.size)
         if offsets is not None:
             size = problem.size(offsets)
             best = replace(best, offsets=offsets, size=size, method=f"first fit by {name}")
-        if best.size == best.bound:
+        if best.size <= best.bound:
             break
     return best
 
@@ -69,8 +76,14 @@ def lower_bound(blocks: Sequence[Block]) -> int:
     return problem_of(blocks).lower_bound() if blocks else 0
 
 
-def verify(blocks: Sequence[Block], offsets: Sequence[int]) -> None:
-    """Raises PlanError where two blocks share a byte, or one is misaligned, below 0 or moved."""
+def verify(blocks: Sequence[Block], offsets: Sequence[int], apart: Sequence[Apart] = ()) -> None:
+    """Raises PlanError where two blocks share a byte or keep a forbidden distance,
+
+    or one is misaligned, below 0 or moved.
+    """
+    for a in apart:
+        if a.low <= offsets[a.second] - offsets[a.first] < a.high:
+            raise PlanError(f"blocks {a.first} and {a.second} keep a forbidden distance")
     for number, (block, offset) in enumerate(zip(blocks, offsets, strict=True)):
         if any(offset + r.offset < 0 for r in block.rects):
             raise PlanError(f"block {number}: offset: found {offset}, wanted 0 or more")

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from sim.errors import PlanError
-from sim.graph.copies import copies, overwritable
+from sim.graph.copies import Copy, copies
 from sim.graph.graph import Graph, Op
+from sim.graph.overlap import overlap_limits
 from sim.plan.memory_plan import MemoryPlan
 from sim.ranges import Range
 
@@ -66,7 +67,7 @@ class _Paper:
         values = {t: self._fresh(t) for t in op.outputs if t in self.span}
         if found:
             for copy in found:
-                self._copy_is_exact(copy.source, copy.source_start, copy.target, copy, where)
+                self._copy_is_exact(op, copy, where)
                 part = slice(copy.target_start, copy.target_start + copy.nbytes)
                 kept = slice(copy.source_start, copy.source_start + copy.nbytes)
                 if copy.source in self.wanted and copy.target in values:
@@ -105,27 +106,26 @@ class _Paper:
                 f"{part.start + int(wrong[0])} is overwritten before {reader} reads it"
             )
 
-    def _copy_is_exact(self, source: int, start: int, target: int, copy: Any, where: str) -> None:
-        """A copy stays at its place or goes to bytes of its own; no other overlap is shown."""
-        if source not in self.span or target not in self.span:
+    def _copy_is_exact(self, op: Op, copy: Copy, where: str) -> None:
+        """A copy stays at its place, goes to bytes of its own, or runs ahead of what it writes."""
+        if copy.source not in self.span or copy.target not in self.span:
             return
-        begin = self.span[source].start + start
-        end = self.span[target].start + copy.target_start
-        if begin != end and Range(begin, begin + copy.nbytes).overlaps(
-            Range(end, end + copy.nbytes)
-        ):
+        begin = self.span[copy.source].start + copy.source_start
+        end = self.span[copy.target].start + copy.target_start
+        shared = Range(begin, begin + copy.nbytes).overlaps(Range(end, end + copy.nbytes))
+        if begin != end and shared and not self._runs_ahead(op, copy.source, copy.target):
             raise PlanError(f"{self.graph.name}: {where}: copies onto a part of its own source")
 
+    def _runs_ahead(self, op: Op, source: int, target: int) -> bool:
+        limit = overlap_limits(self.graph, op).get(source)
+        return limit is not None and self.span[target].start - self.span[source].start <= limit
+
     def _computes_apart(self, op: Op, where: str) -> None:
-        allowed = overwritable(self.graph, op)
         for output in op.outputs:
             if output not in self.span:
                 continue
             others = [
-                t
-                for t in op.reads
-                if t not in allowed
-                or self.span.get(t, Range(0, 0)).start != self.span[output].start
+                t for t in op.reads if t not in self.span or not self._runs_ahead(op, t, output)
             ]
             size = self.graph.tensors[output].nbytes
             span = Range(self.span[output].start, self.span[output].start + size)

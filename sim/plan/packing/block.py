@@ -1,4 +1,4 @@
-"""What is packed and what comes back: Rect, Block, Packing."""
+"""What is packed and what comes back: Rect, Block, Apart, Packing."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ class Block:
             raise ValueError("block: rects: found none, wanted 1 or more")
         if self.alignment < 1:
             raise ValueError(f"block: alignment: found {self.alignment}, wanted 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Forbids the distances [low, high) from the offset of block `first` to that of `second`."""
+
+    first: int
+    second: int
+    low: int
+    high: int
 
 
 @dataclass(frozen=True, slots=True)

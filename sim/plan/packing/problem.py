@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sim.plan.packing.block import Block
+from sim.plan.packing.block import Apart, Block
 from sim.ranges import round_up
 
 _Lists = list[list[int]]
@@ -74,10 +74,10 @@ class Problem:
         )
 
 
-def problem_of(blocks: Sequence[Block]) -> Problem:
-    """The problem of these blocks, at least one."""
+def problem_of(blocks: Sequence[Block], apart: Sequence[Apart] = ()) -> Problem:
+    """The problem of these blocks, at least one, that keep the further distances apart."""
     cells = tuple(cell for i, block in enumerate(blocks) for cell in _cells(i, block))
-    neighbours, above, below = _distances(blocks, cells)
+    neighbours, above, below = _distances(blocks, cells, apart)
     return Problem(
         alignment=tuple(b.alignment for b in blocks),
         fixed=tuple(b.fixed for b in blocks),
@@ -150,7 +150,9 @@ def _unit(block: Block, cell: Cell) -> int:
     return math.gcd(block.alignment, cell.bottom)
 
 
-def _distances(blocks: Sequence[Block], cells: Sequence[Cell]) -> tuple[_Lists, _Lists, _Lists]:
+def _distances(
+    blocks: Sequence[Block], cells: Sequence[Cell], apart: Sequence[Apart]
+) -> tuple[_Lists, _Lists, _Lists]:
     """Neighbours and the distances that they keep, as `Problem` holds them."""
     neighbours: _Lists = [[] for _ in blocks]
     above: _Lists = [[] for _ in blocks]
@@ -166,13 +168,20 @@ def _distances(blocks: Sequence[Block], cells: Sequence[Cell]) -> tuple[_Lists, 
         below[j].append(high)
 
     forbidden: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for a in apart:
+        if a.first < a.second:
+            forbidden.setdefault((a.first, a.second), []).append((a.low, a.high))
+        else:
+            forbidden.setdefault((a.second, a.first), []).append((1 - a.high, 1 - a.low))
+    listed = frozenset(forbidden)
     active: list[Cell] = []
     for cell in sorted(cells, key=lambda c: c.start):
         active = [c for c in active if c.stop > cell.start]
         for other in active:
             i, j = other.block, cell.block
             low, high = other.bottom - cell.top + 1, other.top - cell.bottom
-            if len(blocks[i].rects) == len(blocks[j].rects) == 1:
+            simple = len(blocks[i].rects) == len(blocks[j].rects) == 1
+            if simple and (min(i, j), max(i, j)) not in listed:
                 keep_apart(i, j, low, high)
             elif i < j:
                 forbidden.setdefault((i, j), []).append((low, high))
