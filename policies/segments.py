@@ -11,7 +11,7 @@ from sim.errors import CannotFitError
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import buffers, live_bytes
 from sim.graph.rewrite import drop_dead_tensors
-from sim.graph.stripes import is_segment, stripe
+from sim.graph.stripes import Cut, is_segment, stripe
 from sim.plan.blocks import puzzle
 from sim.plan.packer import pack
 from sim.plan.runtime_overhead import runtime_overhead
@@ -137,7 +137,7 @@ class Wish:
                 f"{self.policy}: {graph.name}: ops {steps.start}..{steps.stop}: not a segment "
                 "that can run by rows"
             )
-        return stripe(graph, steps, cut.rows, chunk=cut.chunk or None, keep_halos=self.keep_halos)
+        return stripe(graph, steps, Cut(cut.rows, cut.chunk or None, self.keep_halos))
 
     def _agrees(self, cut: Striping) -> bool:
         wanted = (self.start, self.stop, self.rows, self.chunk)

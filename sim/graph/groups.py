@@ -124,6 +124,11 @@ class _Tie:
     first: int
     second: int
     delta: int
+    is_slice: bool
+
+    def rank(self) -> tuple[int, bool, int, int, int]:
+        """Most bytes first; of as many, a join before a slice, which may roll instead."""
+        return -self.nbytes, self.is_slice, self.step, self.first, self.second
 
 
 class _Grouper:
@@ -138,7 +143,7 @@ class _Grouper:
 
     def groups(self) -> tuple[Group, ...]:
         if not self.graph.bodies:
-            for tie in sorted(self._ties(), key=lambda t: (-t.nbytes, t.step, t.first, t.second)):
+            for tie in sorted(self._ties(), key=_Tie.rank):
                 self._tie(tie)
         made = []
         for members in self.members.values():
@@ -150,9 +155,10 @@ class _Grouper:
         for step, op in enumerate(self.graph.ops):
             for copy in copies(self.graph, op):
                 delta = copy.source_start - copy.target_start
-                yield _Tie(copy.nbytes, step, copy.source, copy.target, delta)
-                if op.kind == "SLICE" and delta:  # kept rows roll down where their tensor began
-                    yield _Tie(0, step, copy.source, copy.target, 0)
+                is_slice = op.kind == "SLICE"
+                yield _Tie(copy.nbytes, step, copy.source, copy.target, delta, is_slice)
+                if is_slice and delta:  # kept rows roll down where their tensor began
+                    yield _Tie(0, step, copy.source, copy.target, 0, is_slice)
 
     def _tie(self, tie: _Tie) -> None:
         if not (self.placed[tie.first] and self.placed[tie.second]):

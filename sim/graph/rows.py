@@ -1,7 +1,8 @@
 """Row arithmetic: which input rows an op needs for output rows, and how a stripe is computed.
 
-Rows are those of axis 1 of NHWC tensors with batch 1. A stripe of a padded op is PAD and then
-VALID, since TFLite pads top and bottom alike. An op without a rule is a barrier.
+Rows are those of axis 1 of NHWC tensors with batch 1; along axis 2 the same rules give columns. A
+stripe of a padded op is PAD and then VALID, since TFLite pads both ends alike. An op without a rule
+is a barrier.
 """
 
 from __future__ import annotations
@@ -16,16 +17,21 @@ from sim.graph.graph import Graph, Op, Table, Tensor
 from sim.ranges import Range
 
 SAME, VALID = 0, 1
+ROWS, COLUMNS = 1, 2
+NO_SIDES = ((0, 0), (0, 0))
+
+Sides = tuple[tuple[int, int], tuple[int, int]]
+"""Padding before and after: of rows, and of columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Rows of an input that exist, and rows of padding above and below them."""
+    """Rows of an input that exist, and rows of padding before and after them."""
 
     tensor: int
     rows: Range
-    above: int = 0
-    below: int = 0
+    before: int = 0
+    after: int = 0
 
 
 class Stripes(Protocol):
@@ -37,15 +43,17 @@ class Stripes(Protocol):
 
     def filled(self, like: Tensor, value: int) -> int: ...
 
+    def shape(self, tensor: int) -> tuple[int, ...]: ...
+
     def add(self, op: Op) -> None: ...
 
 
-def demands(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
+def demands(graph: Graph, op: Op, rows: Range, axis: int = ROWS) -> tuple[Demand, ...] | None:
     """What the op needs for these output rows; None if it can't be striped."""
     if len(op.outputs) != 1 or not _is_image(graph.tensors[op.outputs[0]]):
         return None
     rule = _RULES.get(op.kind)
-    return rule(graph, op, rows) if rule else None
+    return rule(graph, op, rows, axis) if rule else None
 
 
 def emit(
@@ -55,6 +63,7 @@ def emit(
     sources: Mapping[int, int],
     to: Stripes,
     *,
+    axis: int = ROWS,
     padded: bool = False,
 ) -> int:
     """Adds the ops that compute these output rows; the new tensor that holds them.
@@ -63,32 +72,51 @@ def emit(
     that its padding is there already.
     """
     out = graph.tensors[op.outputs[0]]
-    shape = (1, rows.length, *out.shape[2:])
+    shape = resized(out.shape, axis, rows.length)
     inputs = [sources.get(t, t) for t in op.inputs]
     options = op.options
-    found = demands(graph, op, rows)
+    found = demands(graph, op, rows, axis)
     assert found is not None
     if op.kind in _WINDOWED:
         (demand,) = found
         position = op.inputs.index(demand.tensor)
         if not padded:
-            _, _, across = windows(graph, op)
-            sides = (demand.above, demand.below, across.before, across.after)
+            sides = _sides(graph, op, axis, (demand.before, demand.after))
             source = graph.tensors[demand.tensor]
-            inputs[position] = pad(graph, op, source, inputs[position], demand.rows, sides, to)
+            inputs[position] = pad(op, source, inputs[position], sides, to)
         options = _with(options, padding=VALID)
     elif op.kind == "TRANSPOSE_CONV":
-        inputs[0] = to.constant(np.array(shape, np.int32))
-    elif op.kind == "RESIZE_NEAREST_NEIGHBOR":
-        inputs[1] = to.constant(np.array(shape[1:3], np.int32))
+        return _emit_transposed(graph, op, rows, inputs, to, axis)
+    elif op.kind in _RESIZES:
+        return _emit_resized(graph, op, rows, inputs, to, axis)
     elif op.kind == "PAD":
         (demand,) = found
         table = _paddings(graph, op)
         assert table is not None
-        table[1] = [demand.above, demand.below]
+        table[axis] = [demand.before, demand.after]
         inputs[1] = to.constant(np.array(table, np.int32))
     made = to.tensor(out, shape, f"/rows{rows.start}")
     to.add(replace(op, inputs=tuple(inputs), outputs=(made,), options=options))
+    return made
+
+
+def resized(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:
+    """The shape with another length along an axis."""
+    return (*shape[:axis], length, *shape[axis + 1 :])
+
+
+def cut(to: Stripes, like: Tensor, tensor: int, start: int, length: int, axis: int) -> int:
+    """A new tensor with a part of another along an axis."""
+    shape = resized(to.shape(tensor), axis, length)
+    if shape == to.shape(tensor):
+        return tensor
+    made = to.tensor(like, shape, f"/part{start}")
+    begin = [0] * len(shape)
+    begin[axis] = start
+    inputs = (
+        tensor, to.constant(np.array(begin, np.int32)), to.constant(np.array(shape, np.int32)),
+    )  # fmt: skip
+    to.add(Op("SLICE", inputs, (made,), Table("SliceOptions"), version=2))
     return made
 
 
@@ -134,57 +162,62 @@ def windows(graph: Graph, op: Op) -> tuple[Tensor, Window, Window]:
             max(1, op.options.integer(f"dilation_{letter}_factor", 1)),
             padding,
         )
-        for axis, letter in ((1, "h"), (2, "w"))
+        for axis, letter in ((ROWS, "h"), (COLUMNS, "w"))
     )
     return source, down, across
 
 
-def _windowed(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
+def _along(graph: Graph, op: Op, axis: int) -> Window:
+    return windows(graph, op)[axis]
+
+
+def _sides(graph: Graph, op: Op, axis: int, along: tuple[int, int]) -> Sides:
+    """The padding of a windowed op, with another one along the axis."""
+    sides = list(padding(graph, op) or NO_SIDES)
+    sides[axis - 1] = along
+    return sides[0], sides[1]
+
+
+def _windowed(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
     source, down, across = windows(graph, op)
     if not _is_image(source):
         return None
-    padded = down.before or down.after or across.before or across.after
-    if op.kind == "AVERAGE_POOL_2D" and padded:
+    is_padded = down.before or down.after or across.before or across.after
+    if op.kind == "AVERAGE_POOL_2D" and is_padded:
         return None  # it averages over the rows that exist; padding would count
-    if op.kind in ("MAX_POOL_2D",) and padded and source.dtype != "INT8":
+    if op.kind == "MAX_POOL_2D" and is_padded and source.dtype != "INT8":
         return None
-    low = rows.start * down.stride - down.before
-    high = (rows.stop - 1) * down.stride - down.before + down.reach
-    height = source.shape[1]
+    window = (down, across)[axis - 1]
+    low = rows.start * window.stride - window.before
+    high = (rows.stop - 1) * window.stride - window.before + window.reach
+    height = source.shape[axis]
     kept = Range(max(0, low), min(height, high))
-    above, below = max(0, -low), max(0, high - height)
-    return (Demand(source.id, kept, above, below if padded else 0),)
+    before, after = max(0, -low), max(0, high - height)
+    return (Demand(source.id, kept, before, after if is_padded else 0),)
 
 
-def padding(graph: Graph, op: Op) -> tuple[int, int, int, int] | None:
+def padding(graph: Graph, op: Op) -> Sides | None:
     """Rows above and below, columns before and after, that a windowed op pads its input with."""
     if op.kind not in _WINDOWED:
         return None
     _, down, across = windows(graph, op)
-    return down.before, down.after, across.before, across.after
+    return (down.before, down.after), (across.before, across.after)
 
 
-def padded_rows(graph: Graph, op: Op, rows: Range) -> Range:
-    """The rows of a windowed op's input, counted with the padding above, for these output rows."""
-    _, down, _ = windows(graph, op)
-    return Range(rows.start * down.stride, (rows.stop - 1) * down.stride + down.reach)
+def padded_rows(graph: Graph, op: Op, rows: Range, axis: int = ROWS) -> Range:
+    """The rows of a windowed op's input, counted with the padding before, for these output rows."""
+    window = _along(graph, op, axis)
+    return Range(rows.start * window.stride, (rows.stop - 1) * window.stride + window.reach)
 
 
-def pad(
-    graph: Graph,
-    op: Op,
-    source: Tensor,
-    piece: int,
-    rows: Range,
-    sides: tuple[int, int, int, int],
-    to: Stripes,
-) -> int:
-    """The rows of a tensor with padding (above, below, before, after) as the op wants it."""
-    above, below, before, after = sides
-    if not any(sides):
+def pad(op: Op, source: Tensor, piece: int, sides: Sides, to: Stripes) -> int:
+    """A piece of a tensor with padding around it as the op wants it."""
+    if sides == NO_SIDES:
         return piece
-    shape = (1, above + rows.length + below, before + source.shape[2] + after, source.shape[3])
-    made = to.tensor(source, shape, f"/pad{rows.start}")
+    shape = to.shape(piece)
+    (above, below), (before, after) = sides
+    shape = (1, above + shape[1] + below, before + shape[2] + after, shape[3])
+    made = to.tensor(source, shape, "/pad")
     table = [[0, 0], [above, below], [before, after], [0, 0]]
     inputs = [piece, to.constant(np.array(table, np.int32))]
     if op.kind == "MAX_POOL_2D":  # padding must never win
@@ -195,56 +228,123 @@ def pad(
     return made
 
 
-def _same_rows(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
-    """Element-wise: every input has the output's rows, or is a constant or one row for all."""
-    height = graph.tensors[op.outputs[0]].shape[1]
+def _same_rows(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
+    """Element-wise: an input has the output's rows, or one row for all, which is read whole."""
+    height = graph.tensors[op.outputs[0]].shape[axis]
     found = []
     for tensor in (graph.tensors[t] for t in dict.fromkeys(op.reads)):
-        if tensor.is_constant:
-            if len(tensor.shape) == 4 and tensor.shape[1] != 1:
-                return None
+        if len(tensor.shape) <= 4 - axis or (
+            tensor.shape[axis - 4] == 1 and (height > 1 or tensor.is_constant)
+        ):
             continue
-        if not _is_image(tensor) or tensor.shape[1] != height:
+        if tensor.is_constant or not _is_image(tensor) or tensor.shape[axis] != height:
             return None
         found.append(Demand(tensor.id, rows))
-    return tuple(found)
+    return tuple(found) or None
 
 
-def _concatenation(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
-    if op.options.integer("axis") % 4 < 2 or any(graph.tensors[t].is_constant for t in op.reads):
+def _concatenation(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
+    if op.options.integer("axis") % 4 in (0, axis):
         return None
-    return _same_rows(graph, op, rows)
-
-
-def _transposed(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
-    """Transposed convolution whose kernel is as high as its stride: no rows overlap."""
-    source, weights = graph.tensors[op.inputs[2]], graph.tensors[op.inputs[1]]
-    stride = op.options.integer("stride_h")
-    whole = source.shape[1] * stride == graph.tensors[op.outputs[0]].shape[1]
-    if weights.shape[1] != stride or not whole or not _is_image(source):
+    if any(graph.tensors[t].is_constant for t in op.reads):
         return None
-    return (Demand(source.id, Range(rows.start // stride, -(-rows.stop // stride))),)
+    return _same_rows(graph, op, rows, axis)
 
 
-def _nearest(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
+def _transposed(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
+    source = graph.tensors[op.inputs[2]]
+    if not _is_image(source):
+        return None
+    stride, reach, before = _transposition(graph, op, axis)
+    low = -(-(rows.start + before - reach + 1) // stride)
+    high = (rows.stop - 1 + before) // stride + 1
+    kept = Range(max(0, low), min(source.shape[axis], high))
+    return (Demand(source.id, kept),) if kept.length > 0 else None
+
+
+def _transposition(graph: Graph, op: Op, axis: int) -> tuple[int, int, int]:
+    """Stride, kernel and rows cut off at the top of a transposed convolution.
+
+    (kernels/transpose_conv.cc: the padding is that of the convolution from output to input.)
+    """
+    out = graph.tensors[op.outputs[0]]
+    reach = graph.tensors[op.inputs[1]].shape[axis]
+    stride = op.options.integer("stride_h" if axis == ROWS else "stride_w", 1)
+    if op.options.integer("padding") == VALID:
+        return stride, reach, 0
+    steps = -(-out.shape[axis] // stride)
+    return stride, reach, max(0, (steps - 1) * stride + reach - out.shape[axis]) // 2
+
+
+def _emit_transposed(
+    graph: Graph, op: Op, rows: Range, inputs: list[int], to: Stripes, axis: int
+) -> int:
+    """Where kernels overlap, all that the input rows add to is computed, and then cut by SLICE."""
+    out, (demand,) = graph.tensors[op.outputs[0]], demands(graph, op, rows, axis) or ()
+    source = graph.tensors[op.inputs[2]]
+    shape, parts, options = list(out.shape), [], op.options
+    exact = True
+    for along in (ROWS, COLUMNS):
+        stride, reach, before = _transposition(graph, op, along)
+        whole = Range(0, source.shape[along]), Range(0, out.shape[along])
+        given, wanted = (demand.rows, rows) if along == axis else whole
+        exact = exact and before == 0 and reach <= stride
+        shape[along] = (given.length - 1) * stride + reach
+        parts.append((along, wanted.start + before - given.start * stride, wanted.length))
+    if exact:
+        shape[1:3] = resized(out.shape, axis, rows.length)[1:3]
+    else:
+        options = _with(options, padding=VALID)
+    inputs[0] = to.constant(np.array(shape, np.int32))
+    made = to.tensor(out, tuple(shape), f"/rows{rows.start}")
+    to.add(replace(op, inputs=tuple(inputs), outputs=(made,), options=options))
+    for along, start, length in () if exact else parts:
+        made = cut(to, out, made, start, length, along)
+    return made
+
+
+def _resize(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
+    """Nearest by whole factors; bilinear by powers of two, whose fixed-point scale is exact."""
     source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    if op.options.integer("align_corners") or op.options.integer("half_pixel_centers"):
+    if op.options.integer("align_corners") or not (_is_image(source) and _is_image(out)):
         return None
-    if not _is_image(source) or out.shape[1] % source.shape[1]:
+    factor, rest = divmod(out.shape[axis], source.shape[axis])
+    if rest or factor == 0:
         return None
-    factor = out.shape[1] // source.shape[1]
-    return (Demand(source.id, Range(rows.start // factor, -(-rows.stop // factor))),)
+    low, high = rows.start // factor, -(-rows.stop // factor)
+    if op.kind == "RESIZE_BILINEAR":
+        if factor & (factor - 1) or out.dtype != "INT8" or 1024 % factor:
+            return None
+        low, high = low - 1, high + 1
+    elif op.options.integer("half_pixel_centers"):
+        return None
+    return (Demand(source.id, Range(max(0, low), min(source.shape[axis], high))),)
 
 
-def _pad(graph: Graph, op: Op, rows: Range) -> tuple[Demand, ...] | None:
+def _emit_resized(
+    graph: Graph, op: Op, rows: Range, inputs: list[int], to: Stripes, axis: int
+) -> int:
+    """Bilinear needs a neighbour on both sides: what they make too is cut off."""
+    source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    (demand,) = demands(graph, op, rows, axis) or ()
+    factor = out.shape[axis] // source.shape[axis]
+    shape = resized(out.shape, axis, demand.rows.length * factor)
+    inputs[1] = to.constant(np.array(shape[1:3], np.int32))
+    made = to.tensor(out, shape, f"/rows{rows.start}")
+    to.add(replace(op, inputs=tuple(inputs), outputs=(made,)))
+    return cut(to, out, made, rows.start - demand.rows.start * factor, rows.length, axis)
+
+
+def _pad(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
     source, sides = graph.tensors[op.inputs[0]], _paddings(graph, op)
     if sides is None or len(sides) != 4 or not _is_image(source) or any(sides[0]):
         return None
-    low, high = rows.start - sides[1][0], rows.stop - sides[1][0]
-    kept = Range(min(max(0, low), source.shape[1]), max(0, min(source.shape[1], high)))
+    low, high = rows.start - sides[axis][0], rows.stop - sides[axis][0]
+    height = source.shape[axis]
+    kept = Range(min(max(0, low), height), max(0, min(height, high)))
     if kept.length <= 0:
         return None
-    return (Demand(source.id, kept, max(0, -low), max(0, high - source.shape[1])),)
+    return (Demand(source.id, kept, max(0, -low), max(0, high - height)),)
 
 
 def _paddings(graph: Graph, op: Op) -> list[list[int]] | None:
@@ -255,45 +355,47 @@ def _paddings(graph: Graph, op: Op) -> list[list[int]] | None:
     return values
 
 
-def rows_from(graph: Graph, op: Op, start: int) -> int:
+def rows_from(graph: Graph, op: Op, start: int, axis: int = ROWS) -> int:
     """The row at or above `start` where a computation may begin: no stripe is padding alone."""
     table = _paddings(graph, op) if op.kind == "PAD" else None
     if table is None:
         return start
-    return min(start, table[1][0] + graph.tensors[op.inputs[0]].shape[1] - 1)
+    return min(start, table[axis][0] + graph.tensors[op.inputs[0]].shape[axis] - 1)
 
 
-def rows_until(graph: Graph, op: Op, stop: int) -> int:
+def rows_until(graph: Graph, op: Op, stop: int, axis: int = ROWS) -> int:
     """The row at or below `stop` where a computation may end: no stripe is padding alone."""
     table = _paddings(graph, op) if op.kind == "PAD" else None
     if table is None:
         return stop
-    (above, below), height = table[1], graph.tensors[op.outputs[0]].shape[1]
-    stop = max(stop, above + 1)
-    return height if stop >= height - below else stop
+    (before, after), height = table[axis], graph.tensors[op.outputs[0]].shape[axis]
+    stop = max(stop, before + 1)
+    return height if stop >= height - after else stop
 
 
-def alignment(graph: Graph, op: Op) -> int:
+def alignment(graph: Graph, op: Op, axis: int = ROWS) -> int:
     """Output rows come in multiples of this: the rows that one input row makes."""
     if op.kind == "TRANSPOSE_CONV":
-        return op.options.integer("stride_h", 1)
+        stride, reach, before = _transposition(graph, op, axis)
+        return stride if reach <= stride and before == 0 else 1
     if op.kind == "RESIZE_NEAREST_NEIGHBOR":
         source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-        return max(1, out.shape[1] // max(1, source.shape[1]))
+        return max(1, out.shape[axis] // max(1, source.shape[axis]))
     return 1
 
 
 _WINDOWED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D"})
+_RESIZES = frozenset({"RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"})
 _ELEMENTWISE = frozenset({
     "ADD", "SUB", "MUL", "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "PRELU", "LOGISTIC", "TANH",
     "HARD_SWISH", "ELU", "ABS", "QUANTIZE", "DEQUANTIZE", "MAXIMUM", "MINIMUM",
     "SQUARED_DIFFERENCE",
 })  # fmt: skip
-_RULES: Mapping[str, Callable[[Graph, Op, Range], tuple[Demand, ...] | None]] = {
+_RULES: Mapping[str, Callable[[Graph, Op, Range, int], tuple[Demand, ...] | None]] = {
     **dict.fromkeys(_WINDOWED, _windowed),
     **dict.fromkeys(_ELEMENTWISE, _same_rows),
+    **dict.fromkeys(_RESIZES, _resize),
     "CONCATENATION": _concatenation,
     "TRANSPOSE_CONV": _transposed,
-    "RESIZE_NEAREST_NEIGHBOR": _nearest,
     "PAD": _pad,
 }

@@ -2,7 +2,8 @@
 
 A segment is a run of ops whose tensors nobody else reads, but for the last. Each tensor inside it
 exists only as pieces of a few rows, made when a later op asks for them and gone when all have read
-them. Padding goes onto the pieces, where the one reader wants it.
+them. Padding goes onto the pieces, where the one reader wants it. Along axis 2 all is the same with
+columns.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from sim.graph.graph import Graph, Op, Table
 from sim.graph.rewrite import Rewrite
 from sim.graph.rows import (
+    NO_SIDES,
+    ROWS,
+    Sides,
     alignment,
+    cut,
     demands,
     emit,
     pad,
     padded_rows,
     padding,
+    resized,
     rows_from,
     rows_until,
 )
@@ -29,15 +33,35 @@ from sim.ranges import Range, round_up
 CONCATENATION_INPUTS = 10
 """The most that TFLM's CONCATENATION takes (kernels/concatenation.cc, kMaxInputNum)."""
 
-NO_PADDING = (0, 0, 0, 0)
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a segment is cut: output rows at a time, and rows inside at a time (None: as asked for).
+
+    With `keep_halos` no row is computed twice; without, every stripe stands alone. With `roll` the
+    rows of a window that the next one needs move down to where it began, and the new ones join
+    them there: least memory for one more op.
+    """
+
+    rows: int
+    chunk: int | None = None
+    keep_halos: bool = True
+    roll: bool = False
+    axis: int = ROWS
 
 
-def is_segment(graph: Graph, steps: Range) -> bool:
+def is_segment(graph: Graph, steps: Range, axis: int = ROWS) -> bool:
     """Whether the ops can be striped together: nothing inside is read outside, rules for all."""
     ops = graph.ops[steps.start : steps.stop]
-    if not ops or not all(_can_stripe(graph, op) for op in ops):
+    if not ops or not all(_can_stripe(graph, op, axis) for op in ops):
         return False
     inside = [op.outputs[0] for op in ops]
+    made = set(inside)
+    for op in ops:  # what is read whole must be there already
+        rows = Range(0, graph.tensors[op.outputs[0]].shape[axis])
+        asked = {d.tensor for d in demands(graph, op, rows, axis) or ()}
+        if made.intersection(op.reads) - asked:
+            return False
     last = inside.pop()
     outside = {t for s, op in enumerate(graph.ops) if s not in steps for t in op.reads}
     read = {t for op in ops for t in op.reads}
@@ -45,25 +69,19 @@ def is_segment(graph: Graph, steps: Range) -> bool:
     return not leaves and last not in read
 
 
-def _can_stripe(graph: Graph, op: Op) -> bool:
+def _can_stripe(graph: Graph, op: Op, axis: int) -> bool:
     if len(op.outputs) != 1 or len(graph.tensors[op.outputs[0]].shape) != 4:
         return False
-    height = graph.tensors[op.outputs[0]].shape[1]
-    return demands(graph, op, Range(0, height)) is not None
+    height = graph.tensors[op.outputs[0]].shape[axis]
+    return demands(graph, op, Range(0, height), axis) is not None
 
 
-def stripe(
-    graph: Graph, steps: Range, rows: int, *, chunk: int | None = None, keep_halos: bool = True
-) -> Graph:
-    """The graph with the segment's output computed `rows` rows at a time.
-
-    `chunk` is the most rows of a tensor inside that are computed at once; None: as many as asked
-    for. With `keep_halos` no row is computed twice; without, every stripe stands alone.
-    """
+def stripe(graph: Graph, steps: Range, how: Cut) -> Graph:
+    """The graph with the segment's output computed some rows at a time."""
     edit = Rewrite(graph)
-    runner = _Runner(graph, edit, steps, chunk)
-    for target in runner.stripes(rows):
-        if not keep_halos and runner.made[runner.last] < target.stop:
+    runner = _Runner(graph, edit, steps, how)
+    for target in runner.stripes():
+        if not how.keep_halos and runner.made[runner.last] < target.stop:
             runner.start_anew()
         runner.advance(runner.last, target.stop)
     runner.finish()
@@ -80,8 +98,8 @@ class _Piece:
 
 
 class _Runner:
-    def __init__(self, graph: Graph, edit: Rewrite, steps: Range, chunk: int | None) -> None:
-        self.graph, self.edit, self.chunk = graph, edit, chunk
+    def __init__(self, graph: Graph, edit: Rewrite, steps: Range, how: Cut) -> None:
+        self.graph, self.edit, self.how, self.axis = graph, edit, how, how.axis
         self.segment: Sequence[Op] = graph.ops[steps.start : steps.stop]
         self.maker = {op.outputs[0]: op for op in self.segment}
         self.last = self.segment[-1].outputs[0]
@@ -95,83 +113,100 @@ class _Runner:
         self.made = dict.fromkeys(self.maker, 0)
         self.pieces: dict[int, list[_Piece]] = {t: [] for t in self.maker}
         self.tensor, self.constant, self.filled = edit.tensor, edit.constant, edit.filled
-        self.add = self.ops.append
+        self.shape, self.add = edit.shape, self.ops.append
 
-    def _sides(self, tensor: int) -> tuple[int, int, int, int]:
+    def _sides(self, tensor: int) -> Sides:
         """The padding put onto the tensor's pieces: its reader's, if that is the only one."""
         readers = self.readers[tensor]
         sides = padding(self.graph, readers[0]) if len(readers) == 1 else None
-        return sides or NO_PADDING
+        return sides or NO_SIDES
+
+    def _above(self, tensor: int) -> int:
+        """The rows of padding that the tensor's pieces are counted with."""
+        return self.sides[tensor][self.axis - 1][0] if tensor in self.sides else 0
 
     def _height(self, tensor: int) -> int:
-        return self.graph.tensors[tensor].shape[1]
+        return self.graph.tensors[tensor].shape[self.axis]
 
-    def stripes(self, rows: int) -> list[Range]:
+    def stripes(self) -> list[Range]:
         """The segment's output rows, so many at a time."""
         height = self._height(self.last)
-        rows = round_up(rows, alignment(self.graph, self.maker[self.last]))
+        rows = round_up(self.how.rows, self._unit(self.maker[self.last]))
         return [Range(s, min(height, s + rows)) for s in range(0, height, rows)]
+
+    def _unit(self, op: Op) -> int:
+        return alignment(self.graph, op, self.axis)
+
+    def _until(self, op: Op, stop: int) -> int:
+        return rows_until(self.graph, op, min(stop, self._height(op.outputs[0])), self.axis)
 
     def start_anew(self) -> None:
         """Forgets what is there; each tensor begins with the first row that is needed next."""
         first = {self.last: self.made[self.last]}
         for op in reversed(self.segment):
-            out = op.outputs[0]
-            unit = alignment(self.graph, op)
-            start = rows_from(self.graph, op, first.get(out, self._height(out)) // unit * unit)
+            out, unit = op.outputs[0], self._unit(op)
+            begin = first.get(out, self._height(out)) // unit * unit
+            start = rows_from(self.graph, op, begin, self.axis)
             self.made[out] = start
             if out != self.last:
                 self.pieces[out] = []
             if start < self._height(out):
-                ahead = Range(start, rows_until(self.graph, op, start + unit))
-                for demand in demands(self.graph, op, ahead) or ():
+                ahead = Range(start, self._until(op, start + unit))
+                for demand in demands(self.graph, op, ahead, self.axis) or ():
                     known = first.get(demand.tensor, demand.rows.start)
                     first[demand.tensor] = min(known, demand.rows.start)
 
     def advance(self, tensor: int, stop: int) -> None:
         """Computes the tensor's rows below `stop` that are not there yet."""
-        op = self.maker[tensor]
-        unit, height = alignment(self.graph, op), self._height(tensor)
+        op, height = self.maker[tensor], self._height(tensor)
+        unit, chunk = self._unit(op), self.how.chunk
         while self.made[tensor] < min(stop, height):
             start = self.made[tensor]
             end = round_up(min(stop, height), unit)
-            if self.chunk is not None:
-                end = min(end, start + round_up(self.chunk, unit))
-            rows = Range(start, rows_until(self.graph, op, min(end, height)))
-            for demand in demands(self.graph, op, rows) or ():
+            if chunk is not None:
+                end = min(end, start + round_up(chunk, unit))
+            rows = Range(start, self._until(op, end))
+            for demand in demands(self.graph, op, rows, self.axis) or ():
                 if demand.tensor in self.maker:
                     self.advance(demand.tensor, demand.rows.stop)
-            self._compute(op, rows)
+            windows = self._compute(op, rows)
             self.made[tensor] = rows.stop
             for source in dict.fromkeys(op.reads):
                 if source in self.maker:
-                    self._forget(source)
+                    self._forget(source, windows.get(source))
 
-    def _compute(self, op: Op, rows: Range) -> None:
+    def _compute(self, op: Op, rows: Range) -> dict[int, _Piece]:
+        """Adds the ops for these rows; the pieces that were read, whole, by the tensor."""
         out, padded = op.outputs[0], False
-        sources: dict[int, int] = {}
-        for demand in demands(self.graph, op, rows) or ():
-            above = self.sides.get(demand.tensor, NO_PADDING)[0]
+        windows: dict[int, _Piece] = {}
+        for demand in demands(self.graph, op, rows, self.axis) or ():
+            above = self._above(demand.tensor)
             wanted = Range(demand.rows.start + above, demand.rows.stop + above)
-            if self.sides.get(demand.tensor, NO_PADDING) != NO_PADDING:
-                wanted, padded = padded_rows(self.graph, op, rows), True
-            sources[demand.tensor] = self._gather(demand.tensor, wanted)
-        piece = emit(self.graph, op, rows, sources, self, padded=padded)
-        above, below, before, after = self.sides[out]
-        if any(self.sides[out]):
-            over = above if rows.start == 0 else 0
-            under = below if rows.stop == self._height(out) else 0
-            like, reader = self.graph.tensors[out], self.readers[out][0]
-            piece = pad(self.graph, reader, like, piece, rows, (over, under, before, after), self)
-            start = 0 if rows.start == 0 else rows.start + above
-            rows = Range(start, rows.stop + above + under)
+            if self.sides.get(demand.tensor, NO_SIDES) != NO_SIDES:
+                wanted, padded = padded_rows(self.graph, op, rows, self.axis), True
+            windows[demand.tensor] = _Piece(self._gather(demand.tensor, wanted), wanted)
+        sources = {t: piece.tensor for t, piece in windows.items()}
+        piece = emit(self.graph, op, rows, sources, self, axis=self.axis, padded=padded)
+        if self.sides[out] != NO_SIDES:
+            piece, rows = self._padded(out, piece, rows)
         self.pieces[out].append(_Piece(piece, rows))
+        return windows
+
+    def _padded(self, out: int, piece: int, rows: Range) -> tuple[int, Range]:
+        """The piece with its reader's padding, rows only at the ends; its rows counted so."""
+        sides = list(self.sides[out])
+        above, below = sides[self.axis - 1]
+        over = above if rows.start == 0 else 0
+        under = below if rows.stop == self._height(out) else 0
+        sides[self.axis - 1] = (over, under)
+        like, reader = self.graph.tensors[out], self.readers[out][0]
+        made = pad(reader, like, piece, (sides[0], sides[1]), self)
+        return made, Range(rows.start + above - over, rows.stop + above + under)
 
     def _gather(self, tensor: int, rows: Range) -> int:
         """One tensor with exactly these rows: a piece, a part of one, or several joined."""
         if tensor not in self.maker:
-            whole = _Piece(tensor, Range(0, self._height(tensor)))
-            return self._cut(tensor, whole, rows)
+            return self._cut(tensor, _Piece(tensor, Range(0, self._height(tensor))), rows)
         parts = [
             self._cut(tensor, p, Range(max(rows.start, p.rows.start), min(rows.stop, p.rows.stop)))
             for p in self.pieces[tensor]
@@ -180,32 +215,33 @@ class _Runner:
         return self._joined(tensor, parts, f"/window{rows.start}")
 
     def _cut(self, tensor: int, piece: _Piece, rows: Range) -> int:
-        if piece.rows == rows:
-            return piece.tensor
-        shape = (1, rows.length, *self.edit.shape(piece.tensor)[2:])
-        made = self.edit.tensor(self.graph.tensors[tensor], shape, f"/rows{rows.start}")
-        begin = self.constant(np.array([0, rows.start - piece.rows.start, 0, 0], np.int32))
-        size = self.constant(np.array(shape, np.int32))
-        options = Table("SliceOptions")
-        self.add(Op("SLICE", (piece.tensor, begin, size), (made,), options, version=2))
-        return made
+        like, start = self.graph.tensors[tensor], rows.start - piece.rows.start
+        return cut(self, like, piece.tensor, start, rows.length, self.axis)
 
-    def _forget(self, tensor: int) -> None:
-        """Drops the pieces that no reader will ask for again."""
-        first = self._height(tensor) + self.sides[tensor][0] + self.sides[tensor][1]
+    def _forget(self, tensor: int, window: _Piece | None) -> None:
+        """Drops the pieces that no reader will ask for again; rolls what is left of a window."""
+        first = self._height(tensor) + sum(self.sides[tensor][self.axis - 1])
         for op in self.readers[tensor]:
             done, height = self.made[op.outputs[0]], self._height(op.outputs[0])
             if done >= height:
                 continue
-            stop = min(height, done + alignment(self.graph, op))
-            ahead = Range(done, rows_until(self.graph, op, stop))
-            if self.sides[tensor] != NO_PADDING:
-                first = min(first, padded_rows(self.graph, op, ahead).start)
+            ahead = Range(done, self._until(op, done + self._unit(op)))
+            if self.sides[tensor] != NO_SIDES:
+                first = min(first, padded_rows(self.graph, op, ahead, self.axis).start)
                 continue
-            for demand in demands(self.graph, op, ahead) or ():
+            for demand in demands(self.graph, op, ahead, self.axis) or ():
                 if demand.tensor == tensor:
                     first = min(first, demand.rows.start)
-        self.pieces[tensor] = [p for p in self.pieces[tensor] if p.rows.stop > first]
+        kept = [p for p in self.pieces[tensor] if p.rows.stop > first]
+        if self.how.roll and window and len(self.readers[tensor]) == 1 and kept:
+            start, stop = window.rows.start, window.rows.stop
+            if start < first < stop and kept[0].rows.start < stop:
+                left = Range(first, stop)
+                rolled = _Piece(self._cut(tensor, window, left), left)
+                beyond = [p for p in kept if p.rows.stop > stop]
+                if all(p.rows.start >= stop for p in beyond):
+                    kept = [rolled, *beyond]
+        self.pieces[tensor] = kept
 
     def _joined(self, tensor: int, parts: list[int], suffix: str, into: int | None = None) -> int:
         """The parts in one tensor, through a tree where there are more than ten."""
@@ -215,13 +251,13 @@ class _Runner:
             joined = []
             for start in range(0, len(parts), CONCATENATION_INPUTS):
                 some = parts[start : start + CONCATENATION_INPUTS]
-                height = sum(self.edit.shape(t)[1] for t in some)
+                length = sum(self.edit.shape(t)[self.axis] for t in some)
                 if last and into is not None:
                     made = into
                 else:
-                    shape = (1, height, *self.edit.shape(some[0])[2:])
+                    shape = resized(self.edit.shape(some[0]), self.axis, length)
                     made = self.edit.tensor(like, shape, f"{suffix}/{start}" if start else suffix)
-                options = Table("ConcatenationOptions", {"axis": 1})
+                options = Table("ConcatenationOptions", {"axis": self.axis})
                 self.add(Op("CONCATENATION", tuple(some), (made,), options, version=2))
                 joined.append(made)
             parts = joined

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from sim.deploy.inputs import input_sets
 from sim.deploy.runtimes import run_litert, run_tflm
-from sim.graph.graph import Graph
+from sim.graph.graph import Graph, Table
 from sim.graph.macs import macs
-from sim.graph.stripes import is_segment, stripe
+from sim.graph.rows import COLUMNS, ROWS
+from sim.graph.stripes import Cut, is_segment, stripe
 from sim.graph.tflite_writer import to_bytes
 from sim.program import pack_graph, place
 from sim.ranges import Range
-from tests.graphs import VALID, Net, unet
+from tests.graphs import SAME, VALID, Net, unet
 from tests.strategies import graphs
 
 pytest.importorskip("tflite_micro")
@@ -37,10 +38,10 @@ def computes_the_same(before: Graph, after: Graph) -> None:
     assert found.head_bytes == program.plan.size_bytes
 
 
-def segments(graph: Graph) -> list[Range]:
+def segments(graph: Graph, axis: int = ROWS) -> list[Range]:
     steps = range(len(graph.ops) + 1)
     found = [Range(a, b) for a in steps for b in steps if b > a]
-    return [segment for segment in found if is_segment(graph, segment)]
+    return [segment for segment in found if is_segment(graph, segment, axis)]
 
 
 def total_macs(graph: Graph) -> int:
@@ -50,15 +51,17 @@ def total_macs(graph: Graph) -> int:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), graph=graphs())
 def test_any_segment_in_any_stripes(data: st.DataObject, graph: Graph) -> None:
-    found = segments(graph)
+    axis = data.draw(st.sampled_from([ROWS, ROWS, COLUMNS]))
+    found = segments(graph, axis)
     assume(found)
     longest = max(s.length for s in found)
     steps = data.draw(st.sampled_from([s for s in found if s.length >= longest - 1]))
     rows = data.draw(st.integers(1, 8))
     chunk = data.draw(st.sampled_from([None, 1, 2, 3]))
-    keep = data.draw(st.booleans())
-    striped = stripe(graph, steps, rows, chunk=chunk, keep_halos=keep)
-    if keep:  # fewer where a stride leaves rows that nobody reads
+    keep, roll = data.draw(st.booleans()), data.draw(st.booleans())
+    striped = stripe(graph, steps, Cut(rows, chunk, keep, roll, axis))
+    # fewer where a stride leaves rows that nobody reads; transposed kernels that overlap repeat some
+    if keep and not any(op.kind == "TRANSPOSE_CONV" for op in graph.ops):
         assert total_macs(striped) <= total_macs(graph)
     computes_the_same(graph, striped)
 
@@ -68,7 +71,7 @@ def test_any_segment_in_any_stripes(data: st.DataObject, graph: Graph) -> None:
 def test_a_whole_unet_by_rows(rows: int, keep: bool) -> None:
     """Skips wait as rows: the long-living tensors never exist whole."""
     graph = unet(32, 24, (4, 8, 8))
-    striped = stripe(graph, Range(0, len(graph.ops)), rows, keep_halos=keep)
+    striped = stripe(graph, Range(0, len(graph.ops)), Cut(rows, keep_halos=keep))
     computes_the_same(graph, striped)
     if keep:
         whole = place(graph).plan.size_bytes
@@ -83,8 +86,56 @@ def test_large_kernels_strides_and_dilation() -> None:
     x = net.conv(x, 4, kernel=3, dilation=2)
     x = net.conv(x, 4, kernel=(5, 1), padding=VALID)
     graph = net.graph(net.pool(x, "MAX", kernel=3, stride=1, padding=0))
+    for rows in (1, 5):
+        computes_the_same(graph, stripe(graph, Range(0, 5), Cut(rows, 1)))
+        columns = Cut(rows, 2, roll=True, axis=COLUMNS)
+        computes_the_same(graph, stripe(graph, Range(0, 5), columns))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(3, 2, SAME), (4, 2, VALID), (3, 1, SAME)]
+)
+def test_transposed_convolutions_whose_kernels_overlap(
+    kernel: int, stride: int, padding: int
+) -> None:
+    net = Net(seed=2)
+    x = net.conv(net.input(1, 7, 5, 3), 4)
+    up = net.transpose_conv(x, 3, kernel, stride, padding)
+    graph = net.graph(net.conv(up, 2))
     for rows in (1, 2, 5):
-        computes_the_same(graph, stripe(graph, Range(0, 5), rows, chunk=1))
+        for axis in (ROWS, COLUMNS):
+            how = Cut(rows, 1, roll=True, axis=axis)
+            computes_the_same(graph, stripe(graph, Range(0, 3), how))
+
+
+@pytest.mark.parametrize("half_pixel", [True, False])
+@pytest.mark.parametrize("kind", ["RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"])
+def test_resizing(kind: str, half_pixel: bool) -> None:
+    net = Net(seed=3)
+    x = net.conv(net.input(1, 6, 5, 3), 4)
+    up = net.like(x, 1, 12, 20, 4)
+    fields = {"align_corners": False, "half_pixel_centers": half_pixel}
+    name = "ResizeBilinearOptions" if "BI" in kind else "ResizeNearestNeighborOptions"
+    net.op(kind, [x, net.ints(12, 20)], [up], Table(name, fields), 3)
+    graph = net.graph(net.conv(up, 2))
+    if kind == "RESIZE_NEAREST_NEIGHBOR" and half_pixel:
+        assert not is_segment(graph, Range(0, 3))
+        return
+    for rows in (1, 3, 5):
+        for axis in (ROWS, COLUMNS):
+            computes_the_same(graph, stripe(graph, Range(0, 3), Cut(rows, axis=axis)))
+
+
+def test_columns_and_then_rows() -> None:
+    """Patches in two dimensions: every strip of columns is a segment that runs by rows."""
+    net = Net(seed=4)
+    x = net.conv(net.input(1, 16, 18, 3), 6, stride=2)
+    x = net.depthwise(x)
+    graph = net.graph(net.conv(x, 4, kernel=1))
+    strips = stripe(graph, Range(0, 3), Cut(3, keep_halos=False, axis=COLUMNS))
+    longest = max((s for s in segments(strips)), key=lambda s: s.length)
+    computes_the_same(graph, stripe(strips, longest, Cut(2, 1, roll=True)))
+    assert longest.length >= 3
 
 
 def test_what_is_read_outside_is_no_segment() -> None:
