@@ -17,6 +17,8 @@ KERNELS = ("reference", "cmsis_nn")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     options = parser().parse_args(arguments)
+    if "" not in sys.path:
+        sys.path.append("")  # a policy's "module:Class" may lie here; the script does not look
     try:
         from sim import commands
 
@@ -71,7 +73,9 @@ def parser() -> argparse.ArgumentParser:
 
     inspect = commands.add_parser("inspect", help="why a model is so big")
     inspect.add_argument("model", help="a .tflite file")
-    inspect.add_argument("--board", metavar="B", help="a board's name or YAML file")
+    what = inspect.add_mutually_exclusive_group()
+    what.add_argument("--board", metavar="B", help="a board's name or YAML file")
+    what.add_argument("--patches", action="store_true", help="what a first stage in patches costs")
     inspect.add_argument("--kernels", choices=KERNELS, default=KERNELS[0], help="of the runtime")
     _json(inspect)
 
@@ -80,7 +84,11 @@ def parser() -> argparse.ArgumentParser:
     _json(boards)
 
     policies = commands.add_parser("policies", help="the policies and their parameters")
-    policies.add_argument("name", nargs="?", help="a policy's name")
+    which = policies.add_mutually_exclusive_group()
+    which.add_argument("name", nargs="?", help="a policy's name")
+    which.add_argument(
+        "--check", metavar="P", help="does it keep the rules? a name or module:Class"
+    )
     _json(policies)
     return made
 

@@ -142,6 +142,8 @@ def inspect(options: argparse.Namespace) -> int:
     from sim.inspect import document
     from sim.inspect import inspect as inspect_graph
 
+    if options.patches:
+        return _inspect_patches(options)
     found = inspect_graph(read(options.model), options.kernels)
     board = _board(options.board) if options.board else None
     if options.json:
@@ -150,6 +152,20 @@ def inspect(options: argparse.Namespace) -> int:
         from sim.render.tables import show_inspection
 
         show_inspection(found, options.model, board)
+    return OK
+
+
+def _inspect_patches(options: argparse.Namespace) -> int:
+    from sim.graph.tflite_reader import read
+    from sim.patches import analyse, document
+
+    found = analyse(read(options.model))
+    if options.json:
+        _print(dumps(document(found)))
+    else:
+        from sim.render.patches import show_patches
+
+        show_patches(found, options.model)
     return OK
 
 
@@ -174,7 +190,9 @@ def boards(options: argparse.Namespace) -> int:
 
 
 def policies(options: argparse.Namespace) -> int:
-    """The policies and their parameters."""
+    """The policies and their parameters, or whether one of them keeps the rules."""
+    if options.check is not None:
+        return _check_policy(options)
     names = (options.name,) if options.name else policy_names()
     found = [(name, policy_class(name)) for name in names]
     parameters: list[dict[str, Any]] = [
@@ -200,6 +218,23 @@ def policies(options: argparse.Namespace) -> int:
             ]
         )
     return OK
+
+
+def _check_policy(options: argparse.Namespace) -> int:
+    from sim import conformance
+
+    cls = conformance.load(options.check)
+    with _progress(options) as progress:
+        found = list(conformance.check_policy(cls, progress))
+    good = all(f.verdict != conformance.FAILED for f in found)
+    if options.json:
+        findings = [_plain(f) for f in found]
+        _print(dumps({"policy": options.check, "passed": good, "findings": findings}))
+    else:
+        from sim.render.tables import show_findings
+
+        show_findings([(f.check, f.model, f.verdict, f.message) for f in found])
+    return OK if good else FAILED
 
 
 def _model_on_board(options: argparse.Namespace) -> tuple[Source, Graph, Board, Goal]:

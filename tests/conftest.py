@@ -16,6 +16,12 @@ settings.register_profile(
 settings.load_profile("spillway")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cases", type=int, default=25, help="random compositions of policies that are tried"
+    )
+
+
 @pytest.fixture(params=sorted(SHARED.glob("*.tflite")), ids=lambda path: path.stem)
 def model_path(request: pytest.FixtureRequest) -> Path:
     """A real int8 model; tests that ask for it are skipped where there is none."""

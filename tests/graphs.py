@@ -275,9 +275,10 @@ def unet(
     channels: tuple[int, ...] = (8, 16, 32, 64),
     classes: int = 5,
     convs: int = 1,
+    net: Net | None = None,
 ) -> Graph:
     """A plain U-Net with 2x2 transposed convolutions; its skips live from end to end."""
-    net = Net(name="unet")
+    net = net or Net(name="unet")
     x = net.input(1, height, width, 3)
     skips = []
     for depth in channels[:-1]:

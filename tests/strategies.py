@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
-from sim.graph.graph import Graph
+from sim.graph.graph import Graph, Table
 from sim.graph.rewrite import Rewrite
 from tests.graphs import NONE, RELU, RELU6, SAME, VALID, Net
 
@@ -15,20 +15,25 @@ CHANNELS = st.integers(1, 8)
 PADDINGS = st.sampled_from([SAME, VALID])
 MOST_PIXELS = 24 * 24
 
+Sizes = st.SearchStrategy[int]
 Block = Callable[[st.DrawFn, Net, int], int]
 """Adds layers to a net, behind a 4-D tensor; returns the last one's output."""
 
 
 @st.composite
-def graphs(draw: st.DrawFn, *, unused: bool = False) -> Graph:
+def graphs(
+    draw: st.DrawFn, *, unused: bool = False, sizes: Sizes = SIZES, varied: bool = False
+) -> Graph:
     """Chains, residuals, branches and U-Nets, with one head or several outputs.
 
-    With `unused`, there may also be tensors that no op uses and inputs that no op reads.
+    With `unused`, there may also be tensors that no op uses and inputs that no op reads. `varied`
+    adds kernels up to 7, nearest neighbours and element-wise ops of all kinds.
     """
     net = Net(draw(st.integers(0, 99)), per_channel=draw(st.booleans()))
-    x = net.input(1, draw(SIZES), draw(SIZES), draw(CHANNELS))
+    x = net.input(1, draw(sizes), draw(sizes), draw(CHANNELS))
     taps = []
-    for block in draw(st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=5)):
+    blocks = BLOCKS + MORE_BLOCKS if varied else BLOCKS
+    for block in draw(st.lists(st.sampled_from(blocks), min_size=1, max_size=5)):
         if unused and draw(st.booleans()):
             net.tensor((1, draw(st.integers(1, 500))))
         x = block(draw, net, x)
@@ -36,7 +41,8 @@ def graphs(draw: st.DrawFn, *, unused: bool = False) -> Graph:
             taps.append(x)
     if unused and draw(st.booleans()):
         net.input(1, draw(st.integers(1, 500)))
-    last = draw(st.sampled_from(HEADS))(draw, net, x)
+    heads = (no_head, no_head, *HEADS) if varied else HEADS
+    last = draw(st.sampled_from(heads))(draw, net, x)
     return net.graph(last, *(tap for tap in dict.fromkeys(taps) if tap != last))
 
 
@@ -164,6 +170,79 @@ def late_input(draw: st.DrawFn, net: Net, x: int) -> int:
     return net.add(x, other) if draw(st.booleans()) else net.concat([x, other])
 
 
+def wide(draw: st.DrawFn, net: Net, x: int) -> int:
+    """A convolution that reaches over many rows, depthwise or not, thinner than others."""
+    _, height, width, _ = net.shape(x)
+    padding, dilation = draw(PADDINGS), draw(st.integers(1, 3))
+    stride = draw(st.integers(1, 3)) if dilation == 1 else 1
+    if draw(st.booleans()):
+        kernel = _kernel(draw, min(height, width), padding, 7, dilation)
+        return net.depthwise(x, kernel, stride, padding, 1, dilation)
+    kernels = (
+        _kernel(draw, height, padding, 7, dilation),
+        _kernel(draw, width, padding, 7, dilation),
+    )
+    return net.conv(x, draw(st.integers(1, 4)), kernels, stride, padding, dilation)
+
+
+def resized(draw: st.DrawFn, net: Net, x: int) -> int:
+    """Grown by repeating or mixing pixels, as long as it stays small; then a convolution."""
+    n, height, width, c = net.shape(x)
+    factors = draw(st.tuples(*[st.integers(1, 3)] * 2))
+    if height * width * factors[0] * factors[1] > MOST_PIXELS:
+        return net.relu(x)
+    shape = (height * factors[0], width * factors[1])
+    out = net.like(x, n, *shape, c)
+    kind = draw(st.sampled_from(["NearestNeighbor", "NearestNeighbor", "Bilinear"]))
+    corners = draw(st.sampled_from([{}, {}, {"align_corners": True}, {"half_pixel_centers": True}]))
+    name = {"NearestNeighbor": "RESIZE_NEAREST_NEIGHBOR", "Bilinear": "RESIZE_BILINEAR"}[kind]
+    net.op(name, [x, net.ints(*shape)], [out], Table(f"Resize{kind}Options", corners), 3)
+    return net.conv(out, draw(st.integers(1, 4)))
+
+
+def sliced(draw: st.DrawFn, net: Net, x: int) -> int:
+    """Two parts of rows, columns or channels, which may overlap, joined along the same axis."""
+    axis = draw(st.integers(1, 3))
+    shape = net.shape(x)
+    parts = []
+    for _ in range(2):
+        begin, wanted = [0] * 4, list(shape)
+        begin[axis] = draw(st.integers(0, shape[axis] - 1))
+        wanted[axis] = draw(st.integers(1, shape[axis] - begin[axis]))
+        parts.append(net.crop(x, tuple(begin), tuple(wanted)))
+    return net.concat(parts, axis)
+
+
+def elementwise(draw: st.DrawFn, net: Net, x: int) -> int:
+    """Ops with one input, or with two, of which one may be a constant or one value a channel."""
+    c = net.shape(x)[3]
+    if draw(st.booleans()):
+        kind = draw(st.sampled_from(["RELU6", "QUANTIZE", "TANH", "LOGISTIC"]))
+        ranges = {"QUANTIZE": (1 / 50, -9), "TANH": (1 / 128, 0), "LOGISTIC": (1 / 256, -128)}
+        scale, zero = ranges.get(kind, (net.scale(x), net.zero(x)))
+        out = net.tensor(net.shape(x), scale=scale, zero=zero)
+        net.op(kind, [x], [out], version=2)
+        return out
+    other = draw(st.sampled_from(["itself", "late", "constant", "channels", "scalar", "mean"]))
+    if other == "itself":
+        y = net.requantize(x, net.scale(x) / 2, 3)
+    elif other == "late":
+        y = net.depthwise(net.relu(x))
+    elif other == "mean":
+        y = net.conv(net.mean(x), c, 1)
+    else:
+        shape = {"channels": (c,), "scalar": (1,)}.get(other, net.shape(x))
+        data = net.random.integers(-128, 128, shape, dtype="int8").tobytes()
+        y = net.tensor(shape, scale=net.scale(x), zero=1, data=data, name="constant")
+    kind = draw(st.sampled_from(["ADD", "SUB", "MUL"]))
+    scale = max(net.scale(x), net.scale(y)) * 1.5 * (30 if kind == "MUL" else 1)
+    out = net.tensor(net.shape(x), scale=scale, zero=-2)
+    activation = draw(st.sampled_from([NONE, RELU]))
+    options = Table(f"{kind.title()}Options", {"fused_activation_function": activation})
+    net.op(kind, draw(st.permutations([x, y])), [out], options, 2)
+    return out
+
+
 def no_head(_draw: st.DrawFn, _net: Net, x: int) -> int:
     return x
 
@@ -179,6 +258,7 @@ def classifier(draw: st.DrawFn, net: Net, x: int) -> int:
 BLOCKS: tuple[Block, ...] = (
     conv, depthwise, pool, pad, stripes, residual, branches, unet, grown, siamese, late_input,
 )  # fmt: skip
+MORE_BLOCKS: tuple[Block, ...] = (wide, wide, resized, sliced, elementwise, elementwise)
 HEADS: tuple[Block, ...] = (no_head, dense, classifier)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import PolicyError
-from sim.graph.graph import Body, Graph, Op, Signature, Table, Tensor
+from sim.graph.graph import Body, Graph, Op, Quantization, Signature, Table, Tensor
 from sim.ranges import Range
 
 VAR_HANDLE, ASSIGN, READ = "VAR_HANDLE", "ASSIGN_VARIABLE", "READ_VARIABLE"
@@ -77,6 +77,14 @@ class Rewrite:
             self._tensors.append(new)
             self._constants[key] = new.id
         return self._constants[key]
+
+    def constant_like(
+        self, like: Tensor, shape: tuple[int, ...], data: bytes, quantization: Quantization | None
+    ) -> int:
+        """A constant of another shape, with the type and the name of a tensor."""
+        new = replace(like, id=len(self._tensors), shape=shape, data=data, shape_signature=())
+        self._tensors.append(replace(new, quantization=quantization))
+        return new.id
 
     def filled(self, like: Tensor, value: int) -> int:
         """An int8 scalar constant with the quantization of a tensor."""

@@ -89,6 +89,9 @@ def emit(
         return _emit_transposed(graph, op, rows, inputs, to, axis)
     elif op.kind in _RESIZES:
         return _emit_resized(graph, op, rows, inputs, to, axis)
+    elif op.kind == "SLICE":
+        inputs[1] = to.constant(np.array(resized(_begin(graph, op), axis, 0), np.int32))
+        inputs[2] = to.constant(np.array(shape, np.int32))
     elif op.kind == "PAD":
         (demand,) = found
         table = _paddings(graph, op)
@@ -335,6 +338,20 @@ def _emit_resized(
     return cut(to, out, made, rows.start - demand.rows.start * factor, rows.length, axis)
 
 
+def _slice(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
+    source, begin = graph.tensors[op.inputs[0]], _begin(graph, op)
+    if not begin or not _is_image(source):
+        return None
+    return (Demand(source.id, Range(rows.start + begin[axis], rows.stop + begin[axis])),)
+
+
+def _begin(graph: Graph, op: Op) -> tuple[int, ...]:
+    tensor = graph.tensors[op.inputs[1]]
+    if tensor.data is None or tensor.dtype != "INT32":
+        return ()
+    return tuple(np.frombuffer(tensor.data, "<i4").tolist())
+
+
 def _pad(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
     source, sides = graph.tensors[op.inputs[0]], _paddings(graph, op)
     if sides is None or len(sides) != 4 or not _is_image(source) or any(sides[0]):
@@ -398,4 +415,5 @@ _RULES: Mapping[str, Callable[[Graph, Op, Range, int], tuple[Demand, ...] | None
     "CONCATENATION": _concatenation,
     "TRANSPOSE_CONV": _transposed,
     "PAD": _pad,
+    "SLICE": _slice,
 }

@@ -8,12 +8,14 @@ columns.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim.graph.graph import Graph, Op, Table
 from sim.graph.rewrite import Rewrite
 from sim.graph.rows import (
+    COLUMNS,
     NO_SIDES,
     ROWS,
     Sides,
@@ -78,15 +80,35 @@ def _can_stripe(graph: Graph, op: Op, axis: int) -> bool:
 
 def stripe(graph: Graph, steps: Range, how: Cut) -> Graph:
     """The graph with the segment's output computed some rows at a time."""
+    return _striped(graph, steps, how)[0]
+
+
+def patch(graph: Graph, steps: Range, columns: int, how: Cut) -> Graph:
+    """The graph with the segment's output computed in strips of so many columns, each by rows.
+
+    Strips stand alone, their halos are computed again; a strip runs by rows as `how` says.
+    """
+    strips = Cut(columns, keep_halos=False, axis=COLUMNS)
+    made, parts = _striped(graph, steps, strips)
+    for part in reversed(parts):
+        made = stripe(made, part, how)
+    return made
+
+
+def _striped(graph: Graph, steps: Range, how: Cut) -> tuple[Graph, list[Range]]:
+    """The striped graph, and the steps of each stripe's ops in it."""
     edit = Rewrite(graph)
     runner = _Runner(graph, edit, steps, how)
+    ends = [0]
     for target in runner.stripes():
         if not how.keep_halos and runner.made[runner.last] < target.stop:
             runner.start_anew()
         runner.advance(runner.last, target.stop)
+        ends.append(len(runner.ops))
     runner.finish()
     edit.replace_ops(steps, runner.ops)
-    return edit.graph()
+    parts = [Range(steps.start + a, steps.start + b) for a, b in itertools.pairwise(ends) if a < b]
+    return edit.graph(), parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from sim.report import inferences_until_worn
 from sim.units import format_bytes, format_time
 
 WINNER, PARETO = "*", "o"
+VERDICT_STYLES = {"passed": "green", "failed": "red", "skipped": "yellow"}
 WEAR_WARNING_DAYS = 365
 PS_PER_DAY = 86_400 * 10**12
 
@@ -290,6 +291,21 @@ def show_policy(policy: type[Policy], defaults: Mapping[str, Any]) -> None:
         out.print(" ".join(paragraph.splitlines()))
     for name, default in defaults.items():
         out.print(f"  {name} = {'chosen for the goal' if default is None else default}")
+
+
+def show_findings(rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """Checks of a policy: check, model, verdict, message; and how many came out how."""
+    out = console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("check", "model", "verdict"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("message", overflow="fold")
+    for check, model, verdict, message in rows:
+        styled = Text(verdict, style=VERDICT_STYLES[verdict])
+        table.add_row(check, model, styled, Text(message))
+    out.print(table)
+    verdicts = [row[2] for row in rows]
+    out.print(", ".join(f"{verdicts.count(name)} {name}" for name in VERDICT_STYLES))
 
 
 def show_facts(facts: Sequence[tuple[str, str]]) -> None:
