@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sim.graph.graph import Graph
@@ -46,3 +46,12 @@ def cold_ranges(graph: Graph) -> list[Cold]:
         for before, after in itertools.pairwise(steps)
         if after - before > 1
     ]
+
+
+def least_after_spills(ranges: Sequence[Cold], live: Mapping[int, int]) -> int:
+    """The least live bytes that spilling can reach: what is in use at the worst step."""
+    relief: dict[int, int] = {}
+    for cold in ranges:
+        for step in cold.steps():
+            relief[step] = relief.get(step, 0) + cold.size
+    return max((n - relief.get(s, 0) for s, n in live.items()), default=0)

@@ -1,7 +1,8 @@
-"""patch: a first stage runs stripe by stripe, each stripe alone, its halo computed again.
+"""patch: stages run patch by patch, each alone, with its halo computed again.
 
-MCUNetV2 (NeurIPS 2021, section 3.1): a patch needs no rows of its neighbours, at the price of
-repeated work where receptive fields overlap.
+MCUNetV2 (NeurIPS 2021, section 3.1): a patch needs nothing of its neighbours, at the price of
+repeated work where receptive fields overlap; msf-CNN (NeurIPS 2025) has several such stages. Strips
+of columns stand alone; a strip's rows may keep what the next ones need, which saves work.
 """
 
 from __future__ import annotations
@@ -10,38 +11,80 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from policies.segments import Wish
+from policies.stages import Stage, Staging, check_stages, staged
 from sim.device.board import Board
 from sim.graph.graph import Graph
-from sim.policy import Goal, Policy, check_counts
+from sim.graph.stripes import Cut
+from sim.policy import Goal, Policy
+from sim.ranges import Range
+
+STRIPS = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Parameters left out are chosen for the goal.
+    """Stages left out are chosen for the goal.
 
-    Ops `start` up to `stop` (not included) make the stage; its output is computed in patches of
-    `rows` whole rows.
+    A stage is [start, stop, rows, columns, keep]: ops `start` up to `stop` (not included), whose
+    output is computed in patches of `rows` x `columns` (0: whole rows); with `keep` 1 a patch keeps
+    the rows that the one below it needs.
     """
 
-    start: int | None = None
-    stop: int | None = None
-    rows: int | None = None
+    stages: tuple[tuple[int, int, int, int, int], ...] | None = None
 
     name: ClassVar[str] = "patch"
-    summary: ClassVar[str] = "a first stage runs in patches, halos computed again"
+    summary: ClassVar[str] = "stages run in patches, halos computed again"
     packs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_counts(self, "start", "stop", "rows")
+        check_stages(self.stages, ("rows", 1), ("columns", 0), ("keep", 0))
 
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
-        return self._wish().apply(graph, board, goal)
+        for policy in self.candidates(graph, board, goal):
+            assert isinstance(policy, Patch)
+            return staged(graph, policy.cut())
+        return staged(graph, ())
 
     def candidates(self, graph: Graph, board: Board, goal: Goal) -> Iterator[Policy]:
-        """The best cuts by estimate, and the graph as it is (rows 0)."""
-        for cut in self._wish().cuts(graph, board, goal):
-            yield Patch(cut.steps.start, cut.steps.stop, cut.rows)
+        """The best stages, best first; none at all is always among them."""
+        if self.stages is not None:
+            yield self
+            return
+        plans = Staging(graph, board, goal, by_patches).best(by_patches_finely)
+        for stages in dict.fromkeys((*(plan.stages for plan in plans), ())):
+            told = tuple(
+                (s.steps.start, s.steps.stop, s.cut.rows, s.columns, int(s.cut.keep_halos))
+                for s in stages
+            )
+            yield Patch(told)
 
-    def _wish(self) -> Wish:
-        return Wish(self.name, self.start, self.stop, self.rows, None, (0,), keep_halos=False)
+    def cut(self) -> list[Stage]:
+        """The stages as the rewriter takes them."""
+        return [
+            Stage(Range(start, stop), _cut(rows, bool(keep)), columns)
+            for start, stop, rows, columns, keep in self.stages or ()
+        ]
+
+
+def _cut(rows: int, keep: bool) -> Cut:
+    return Cut(rows, keep_halos=keep, roll=keep)
+
+
+def by_patches(shape: tuple[int, ...]) -> Iterator[tuple[Cut, int]]:
+    """Square patches, few first."""
+    for count in (2, 4):
+        columns = _part(shape[2], count)
+        yield _cut(_part(shape[1], count), False), columns if columns < shape[2] else 0
+
+
+def by_patches_finely(shape: tuple[int, ...]) -> Iterator[tuple[Cut, int]]:
+    """Strips of all widths, by rows that are kept or not."""
+    for strips in STRIPS:
+        columns = _part(shape[2], strips) if strips > 1 else 0
+        for rows in dict.fromkeys(_part(shape[1], n) for n in (2, 4, 8, 48)):
+            yield _cut(rows, True), columns
+            yield _cut(rows, False), columns
+
+
+def _part(size: int, count: int) -> int:
+    return -(-size // count)

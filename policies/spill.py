@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from policies.cold import Cold, cold_ranges
+from policies.cold import Cold, cold_ranges, least_after_spills
 from sim.device.board import Board, Storage
 from sim.device.cost import op_cycles
 from sim.errors import CannotFitError, PolicyError
@@ -119,11 +119,7 @@ class _Chooser:
 
     def floor(self) -> int:
         """The least live bytes that spilling can reach: what is in use at the worst step."""
-        relief: dict[int, int] = {}
-        for cold in self.cold:
-            for step in cold.steps():
-                relief[step] = relief.get(step, 0) + cold.size
-        return max((n - relief.get(s, 0) for s, n in self.live.items()), default=0)
+        return least_after_spills(self.cold, self.live)
 
     def targets(self) -> list[int]:
         """Levels of activations worth trying: from the budget down to the floor, and the budget."""

@@ -3,7 +3,7 @@
 The rule: the steps around the worst one are cut so that the wide tensor between them never exists
 whole; then those around the next worst, as long as that helps. TinyMo (IEEE ESL 2024) does so at
 each peak of a pointwise and a depthwise convolution; the way through the channels is fused
-depthwise tiling (Stahl et al., 2023, arXiv 2303.17878). No value is computed twice.
+depthwise tiling (Stahl et al., 2023, arXiv 2303.17878), where no value is computed twice.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from policies.segments import CANDIDATES, MOST_OPS, Estimate, estimate
+from policies.estimates import CANDIDATES, MOST_OPS, Estimate, estimate
 from sim.device.board import Board
 from sim.device.cost import op_cycles
 from sim.errors import CannotFitError
@@ -106,8 +106,9 @@ def _most_parts(graph: Graph, steps: Range, axis: str) -> int:
         return 0
     if axis == "channels":
         return most_parts(graph, steps)
-    last = graph.tensors[graph.ops[steps.stop - 1].outputs[0]]
-    return last.shape[1] if is_segment(graph, steps) else 0
+    if not is_segment(graph, steps):
+        return 0
+    return graph.tensors[graph.ops[steps.stop - 1].outputs[0]].shape[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from policies.cold import cold_ranges, least_after_spills
 from sim.device.board import Board
 from sim.device.cost import op_cycles
+from sim.errors import CannotFitError
 from sim.graph.extract import bytes_beside, extract
 from sim.graph.graph import Graph
+from sim.graph.padding import COLUMNS
 from sim.graph.rewrite import drop_dead_tensors
 from sim.graph.stripes import Cut, is_segment, patch, stripe
 from sim.plan.blocks import puzzle
@@ -26,6 +29,7 @@ from sim.ranges import Range
 
 MOST_LAYERS = 24
 MOST_OPS = 1500
+NO_LIMIT = 1 << 60
 FRONT = 24
 FINALISTS = 2
 FINER = 1.4  # a stage whose peak is beyond the best by this much is not cut finer
@@ -40,12 +44,20 @@ class Stage:
     columns: int = 0
 
     def apply(self, graph: Graph) -> Graph:
+        """Raises CannotFitError if the ops can't be cut so."""
+        steps = self.steps
+        able = 0 <= steps.start < steps.stop <= len(graph.ops) and is_segment(graph, steps)
+        if not able or (self.columns and not is_segment(graph, steps, COLUMNS)):
+            raise CannotFitError(
+                f"{graph.name}: ops {steps.start}..{steps.stop}: not a segment that can run by "
+                f"rows{' and columns' if able else ''}"
+            )
         if self.columns:
-            return patch(graph, self.steps, self.columns, self.cut)
-        return stripe(graph, self.steps, self.cut)
+            return patch(graph, steps, self.columns, self.cut)
+        return stripe(graph, steps, self.cut)
 
 
-Settings = Callable[[tuple[int, ...]], Sequence[tuple[Cut, int]]]
+Settings = Callable[[tuple[int, ...]], Iterator[tuple[Cut, int]]]
 """For an output's shape, cuts and columns worth trying, coarse ones first."""
 
 
@@ -71,9 +83,7 @@ class Cost:
 
     def covers(self, other: Cost) -> bool:
         """Whether it is at least as good in everything."""
-        return (
-            self.peak <= other.peak and self.extra <= other.extra and self.cycles <= other.cycles
-        )
+        return self.peak <= other.peak and self.extra <= other.extra and self.cycles <= other.cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +95,15 @@ class Plan:
 
 
 class Staging:
-    """The search for one graph, board and goal."""
+    """The search for one graph, board and goal; with `spills`, what waits is not counted."""
 
-    def __init__(self, graph: Graph, board: Board, goal: Goal, settings: Settings) -> None:
+    def __init__(
+        self, graph: Graph, board: Board, goal: Goal, settings: Settings, *, spills: bool = False
+    ) -> None:
         self.graph, self.board, self.goal, self.settings = graph, board, goal, settings
+        self.spills = spills
         steps = range(len(graph.ops))
-        self.single = [self._estimate(Range(s, s + 1), None) for s in steps]
+        self.single = [self._estimate(Range(s, s + 1)) for s in steps]
         self.found: dict[int, list[tuple[int, Plan]]] = {
             s: [(s + 1, Plan(self.single[s]))] for s in steps
         }
@@ -118,6 +131,8 @@ class Staging:
         turn takes the setting that serves the goal best then.
         """
         made: list[Plan] = []
+        if self.spills:
+            return self.plans()[:FINALISTS]
         for plan in self.plans()[:FINALISTS]:
             made.append(self._polished(self._placed(plan.stages), finer))
         return sorted(made, key=lambda p: self.rank(p.cost))
@@ -212,7 +227,7 @@ class Staging:
         for cut, columns in self.settings(shape):
             stage = Stage(steps, cut, columns)
             cost = self._estimate(steps, stage)
-            if cost is None:
+            if cost.peak == NO_LIMIT:
                 break
             options = self.found[steps.start]
             others = [p for end, p in options if end == steps.stop]
@@ -221,16 +236,19 @@ class Staging:
             if cost.peak > peak * FINER or cost.peak <= self.least:
                 break
 
-    def _estimate(self, steps: Range, stage: Stage | None) -> Cost | None:
-        """What the ops of these steps come to as a stage; None if they get too many."""
+    def _estimate(self, steps: Range, stage: Stage | None = None) -> Cost:
+        """What the ops of these steps come to as a stage, or as they are."""
         part = extract(self.graph, steps)
         made = part
         if stage is not None:
             made = Stage(Range(0, len(part.ops)), stage.cut, stage.columns).apply(part)
             if len(made.ops) > MOST_OPS:
-                return None
+                return Cost(NO_LIMIT, 0, 0)
         found = puzzle(made, self.goal.kernels, aliasing=self.goal.aliasing)
-        peak = found.floor() + bytes_beside(self.graph, steps)
+        if self.spills:
+            peak = least_after_spills(cold_ranges(made), found.live())
+        else:
+            peak = found.floor() + bytes_beside(self.graph, steps)
         cycles = sum(op_cycles(made, op, self.board) for op in made.ops)
         extra = self._tail(made) - self._tail(part) if stage is not None else 0
         return Cost(peak, extra, cycles)
@@ -250,6 +268,32 @@ def _with(front: list[Plan], plan: Plan) -> list[Plan]:
         drop = max(range(1, len(kept) - 1), key=lambda i: kept[i].cost.extra)
         del kept[drop]
     return kept
+
+
+def check_stages(stages: object, *bounds: tuple[str, int]) -> None:
+    """Raises TypeError if the stages are not lists of as many whole numbers, in order.
+
+    `bounds` are names and least values of the numbers behind the first two, a stage's first op and
+    the one behind its last.
+    """
+    if stages is None:
+        return
+    names = ["start", "stop", *(name for name, _ in bounds)]
+    least = [0, 0, *(low for _, low in bounds)]
+    wanted = f"[[{', '.join(names)}], ...]"
+    if not isinstance(stages, tuple):
+        raise TypeError(f"stages: found {stages!r}, wanted {wanted}")
+    end = 0
+    for stage in stages:
+        if (
+            not isinstance(stage, tuple)
+            or len(stage) != len(names)
+            or any(type(n) is not int or n < low for n, low in zip(stage, least, strict=True))
+        ):
+            raise TypeError(f"stages: found {stage!r}, wanted {wanted} with whole numbers")
+        if not end <= stage[0] < stage[1]:
+            raise TypeError(f"stages: found {stage[0]}..{stage[1]}, wanted ops from {end} on")
+        end = stage[1]
 
 
 def by_rows(shape: tuple[int, ...]) -> Iterator[tuple[Cut, int]]:

@@ -143,18 +143,19 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def _can_be_sliced(tensor: Tensor, axis: int) -> bool:
-    """Whether a constant's slices along the axis can stand alone: whole bytes, own scales."""
+    """Whether a constant's slices along the axis can stand alone: whole bytes, own scales.
+
+    Old converters name the weights' dimension for a bias too, which has only one.
+    """
     if tensor.dtype in PACKED_BITS or tensor.sparsity is not None:
         return False
     if tensor.data is None or len(tensor.data) != tensor.nbytes:
         return False
     found = tensor.quantization
-    if found is None:
-        return True
-    whole = len(found.scale) <= 1
-    return found.details is None and (
-        whole or (found.dimension == axis and len(found.scale) == tensor.shape[axis])
-    )
+    if found is None or len(found.scale) <= 1:
+        return found is None or found.details is None
+    along = found.dimension == axis or len(tensor.shape) == 1
+    return found.details is None and along and len(found.scale) == tensor.shape[axis]
 
 
 def _summing(graph: Graph, op: Op) -> tuple[Along, ...] | None:

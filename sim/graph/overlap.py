@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from sim.graph.graph import Graph, Op, Tensor
-from sim.graph.rows import windows
+from sim.graph.padding import windows
 
 ANYWHERE = 1 << 40
 """A limit that no distance reaches: the kernel has read all before it writes."""

@@ -14,14 +14,17 @@ from typing import Protocol
 import numpy as np
 
 from sim.graph.graph import Graph, Op, Table, Tensor
+from sim.graph.padding import (
+    COLUMNS,
+    NO_SIDES,
+    ROWS,
+    VALID,
+    WINDOWED,
+    Sides,
+    padding,
+    windows,
+)
 from sim.ranges import Range
-
-SAME, VALID = 0, 1
-ROWS, COLUMNS = 1, 2
-NO_SIDES = ((0, 0), (0, 0))
-
-Sides = tuple[tuple[int, int], tuple[int, int]]
-"""Padding before and after: of rows, and of columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def emit(
     options = op.options
     found = demands(graph, op, rows, axis)
     assert found is not None
-    if op.kind in _WINDOWED:
+    if op.kind in WINDOWED:
         (demand,) = found
         position = op.inputs.index(demand.tensor)
         if not padded:
@@ -131,49 +134,6 @@ def _with(options: Table, **fields: int) -> Table:
     return replace(options, fields={**options.fields, **fields})
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A window sliding along one axis: the kernel's reach, stride, padding before and after."""
-
-    reach: int
-    stride: int
-    before: int
-    after: int
-
-
-def _window(size: int, out: int, kernel: int, stride: int, dilation: int, padding: int) -> Window:
-    """Padding as TFLite computes it (kernels/padding.h, ComputePaddingWithOffset)."""
-    reach = (kernel - 1) * dilation + 1
-    total = max(0, (out - 1) * stride + reach - size) if padding == SAME else 0
-    return Window(reach, stride, total // 2, total - total // 2)
-
-
-def windows(graph: Graph, op: Op) -> tuple[Tensor, Window, Window]:
-    """The data input of a windowed op, and its windows along rows and columns."""
-    source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-        kernel = graph.tensors[op.inputs[1]].shape[1:3]
-    else:
-        kernel = (op.options.integer("filter_height"), op.options.integer("filter_width"))
-    padding = op.options.integer("padding")
-    down, across = (
-        _window(
-            source.shape[axis],
-            out.shape[axis],
-            kernel[axis - 1],
-            op.options.integer(f"stride_{letter}"),
-            max(1, op.options.integer(f"dilation_{letter}_factor", 1)),
-            padding,
-        )
-        for axis, letter in ((ROWS, "h"), (COLUMNS, "w"))
-    )
-    return source, down, across
-
-
-def _along(graph: Graph, op: Op, axis: int) -> Window:
-    return windows(graph, op)[axis]
-
-
 def _sides(graph: Graph, op: Op, axis: int, along: tuple[int, int]) -> Sides:
     """The padding of a windowed op, with another one along the axis."""
     sides = list(padding(graph, op) or NO_SIDES)
@@ -197,20 +157,6 @@ def _windowed(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...
     kept = Range(max(0, low), min(height, high))
     before, after = max(0, -low), max(0, high - height)
     return (Demand(source.id, kept, before, after if is_padded else 0),)
-
-
-def padding(graph: Graph, op: Op) -> Sides | None:
-    """Rows above and below, columns before and after, that a windowed op pads its input with."""
-    if op.kind not in _WINDOWED:
-        return None
-    _, down, across = windows(graph, op)
-    return (down.before, down.after), (across.before, across.after)
-
-
-def padded_rows(graph: Graph, op: Op, rows: Range, axis: int = ROWS) -> Range:
-    """The rows of a windowed op's input, counted with the padding before, for these output rows."""
-    window = _along(graph, op, axis)
-    return Range(rows.start * window.stride, (rows.stop - 1) * window.stride + window.reach)
 
 
 def pad(op: Op, source: Tensor, piece: int, sides: Sides, to: Stripes) -> int:
@@ -401,7 +347,6 @@ def alignment(graph: Graph, op: Op, axis: int = ROWS) -> int:
     return 1
 
 
-_WINDOWED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D"})
 _RESIZES = frozenset({"RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"})
 _ELEMENTWISE = frozenset({
     "ADD", "SUB", "MUL", "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "PRELU", "LOGISTIC", "TANH",
@@ -409,7 +354,7 @@ _ELEMENTWISE = frozenset({
     "SQUARED_DIFFERENCE",
 })  # fmt: skip
 _RULES: Mapping[str, Callable[[Graph, Op, Range, int], tuple[Demand, ...] | None]] = {
-    **dict.fromkeys(_WINDOWED, _windowed),
+    **dict.fromkeys(WINDOWED, _windowed),
     **dict.fromkeys(_ELEMENTWISE, _same_rows),
     **dict.fromkeys(_RESIZES, _resize),
     "CONCATENATION": _concatenation,

@@ -13,23 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim.graph.graph import Graph, Op, Table
+from sim.graph.padding import COLUMNS, NO_SIDES, ROWS, padded_rows, padding
 from sim.graph.rewrite import Rewrite
-from sim.graph.rows import (
-    COLUMNS,
-    NO_SIDES,
-    ROWS,
-    Sides,
-    alignment,
-    cut,
-    demands,
-    emit,
-    pad,
-    padded_rows,
-    padding,
-    resized,
-    rows_from,
-    rows_until,
-)
+from sim.graph.rows import alignment, cut, demands, emit, pad, resized, rows_from, rows_until
 from sim.ranges import Range, round_up
 
 CONCATENATION_INPUTS = 10
@@ -41,8 +27,8 @@ class Cut:
     """How a segment is cut: output rows at a time, and rows inside at a time (None: as asked for).
 
     With `keep_halos` no row is computed twice; without, every stripe stands alone. With `roll` the
-    rows of a window that the next one needs move down to where it began, and the new ones join
-    them there: least memory for one more op.
+    rows of a tensor that are still needed lie together; when the first ones have been read, the
+    rest moves down to where they began, and new ones join it there: least memory for one more op.
     """
 
     rows: int
@@ -130,18 +116,26 @@ class _Runner:
             for tensor in dict.fromkeys(op.reads):
                 if tensor in self.maker:
                     self.readers[tensor].append(op)
-        self.sides = {t: self._sides(t) for t in self.maker}
+        self.padder = {t: self._padder(t) for t in self.maker}
+        self.sides = {
+            t: (padding(graph, op) if op else None) or NO_SIDES for t, op in self.padder.items()
+        }
         self.ops: list[Op] = []
         self.made = dict.fromkeys(self.maker, 0)
         self.pieces: dict[int, list[_Piece]] = {t: [] for t in self.maker}
         self.tensor, self.constant, self.filled = edit.tensor, edit.constant, edit.filled
         self.shape, self.add = edit.shape, self.ops.append
 
-    def _sides(self, tensor: int) -> Sides:
-        """The padding put onto the tensor's pieces: its reader's, if that is the only one."""
-        readers = self.readers[tensor]
-        sides = padding(self.graph, readers[0]) if len(readers) == 1 else None
-        return sides or NO_SIDES
+    def _padder(self, tensor: int) -> Op | None:
+        """The reader whose padding goes onto the tensor's pieces: the only one, or the widest."""
+        readers = [op for op in self.readers[tensor] if padding(self.graph, op)]
+        if not readers or (len(self.readers[tensor]) > 1 and not self.how.roll):
+            return None
+        return max(readers, key=self._reach)
+
+    def _reach(self, op: Op) -> int:
+        reach: int = padded_rows(self.graph, op, Range(0, 1), self.axis).length
+        return reach
 
     def _above(self, tensor: int) -> int:
         """The rows of padding that the tensor's pieces are counted with."""
@@ -191,28 +185,40 @@ class _Runner:
             for demand in demands(self.graph, op, rows, self.axis) or ():
                 if demand.tensor in self.maker:
                     self.advance(demand.tensor, demand.rows.stop)
-            windows = self._compute(op, rows)
+            self._compute(op, rows)
             self.made[tensor] = rows.stop
             for source in dict.fromkeys(op.reads):
                 if source in self.maker:
-                    self._forget(source, windows.get(source))
+                    self._forget(source)
 
-    def _compute(self, op: Op, rows: Range) -> dict[int, _Piece]:
-        """Adds the ops for these rows; the pieces that were read, whole, by the tensor."""
+    def _compute(self, op: Op, rows: Range) -> None:
         out, padded = op.outputs[0], False
-        windows: dict[int, _Piece] = {}
+        sources: dict[int, int] = {}
         for demand in demands(self.graph, op, rows, self.axis) or ():
-            above = self._above(demand.tensor)
+            tensor = demand.tensor
+            if self._is_padded_for(op, tensor):
+                padded = True
+                sources[tensor] = self._gather(tensor, padded_rows(self.graph, op, rows, self.axis))
+                continue
+            above = self._above(tensor)
             wanted = Range(demand.rows.start + above, demand.rows.stop + above)
-            if self.sides.get(demand.tensor, NO_SIDES) != NO_SIDES:
-                wanted, padded = padded_rows(self.graph, op, rows, self.axis), True
-            windows[demand.tensor] = _Piece(self._gather(demand.tensor, wanted), wanted)
-        sources = {t: piece.tensor for t, piece in windows.items()}
+            sources[tensor] = self._without_sides(tensor, self._gather(tensor, wanted))
         piece = emit(self.graph, op, rows, sources, self, axis=self.axis, padded=padded)
         if self.sides[out] != NO_SIDES:
             piece, rows = self._padded(out, piece, rows)
         self.pieces[out].append(_Piece(piece, rows))
-        return windows
+
+    def _is_padded_for(self, op: Op, tensor: int) -> bool:
+        return self.sides.get(tensor, NO_SIDES) != NO_SIDES and self.padder[tensor] is op
+
+    def _without_sides(self, tensor: int, piece: int) -> int:
+        """The piece without another reader's padding across the rows."""
+        across = 3 - self.axis
+        before, after = self.sides.get(tensor, NO_SIDES)[across - 1]
+        if not (before or after):
+            return piece
+        like = self.graph.tensors[tensor]
+        return cut(self, like, piece, before, like.shape[across], across)
 
     def _padded(self, out: int, piece: int, rows: Range) -> tuple[int, Range]:
         """The piece with its reader's padding, rows only at the ends; its rows counted so."""
@@ -221,14 +227,17 @@ class _Runner:
         over = above if rows.start == 0 else 0
         under = below if rows.stop == self._height(out) else 0
         sides[self.axis - 1] = (over, under)
-        like, reader = self.graph.tensors[out], self.readers[out][0]
-        made = pad(reader, like, piece, (sides[0], sides[1]), self)
+        reader = self.padder[out]
+        assert reader is not None
+        made = pad(reader, self.graph.tensors[out], piece, (sides[0], sides[1]), self)
         return made, Range(rows.start + above - over, rows.stop + above + under)
 
     def _gather(self, tensor: int, rows: Range) -> int:
         """One tensor with exactly these rows: a piece, a part of one, or several joined."""
         if tensor not in self.maker:
             return self._cut(tensor, _Piece(tensor, Range(0, self._height(tensor))), rows)
+        if self.how.roll:
+            return self._cut(tensor, self._together(tensor), rows)
         parts = [
             self._cut(tensor, p, Range(max(rows.start, p.rows.start), min(rows.stop, p.rows.stop)))
             for p in self.pieces[tensor]
@@ -240,29 +249,32 @@ class _Runner:
         like, start = self.graph.tensors[tensor], rows.start - piece.rows.start
         return cut(self, like, piece.tensor, start, rows.length, self.axis)
 
-    def _forget(self, tensor: int, window: _Piece | None) -> None:
-        """Drops the pieces that no reader will ask for again; rolls what is left of a window."""
+    def _together(self, tensor: int) -> _Piece:
+        """All rows of a tensor that are there, in one piece."""
+        pieces = self.pieces[tensor]
+        rows = Range(pieces[0].rows.start, pieces[-1].rows.stop)
+        joined = self._joined(tensor, [p.tensor for p in pieces], f"/window{rows.start}")
+        self.pieces[tensor] = [_Piece(joined, rows)]
+        return self.pieces[tensor][0]
+
+    def _forget(self, tensor: int) -> None:
+        """Drops the rows that no reader will ask for again."""
         first = self._height(tensor) + sum(self.sides[tensor][self.axis - 1])
         for op in self.readers[tensor]:
             done, height = self.made[op.outputs[0]], self._height(op.outputs[0])
             if done >= height:
                 continue
             ahead = Range(done, self._until(op, done + self._unit(op)))
-            if self.sides[tensor] != NO_SIDES:
+            if self._is_padded_for(op, tensor):
                 first = min(first, padded_rows(self.graph, op, ahead, self.axis).start)
                 continue
             for demand in demands(self.graph, op, ahead, self.axis) or ():
                 if demand.tensor == tensor:
-                    first = min(first, demand.rows.start)
+                    first = min(first, demand.rows.start + self._above(tensor))
         kept = [p for p in self.pieces[tensor] if p.rows.stop > first]
-        if self.how.roll and window and len(self.readers[tensor]) == 1 and kept:
-            start, stop = window.rows.start, window.rows.stop
-            if start < first < stop and kept[0].rows.start < stop:
-                left = Range(first, stop)
-                rolled = _Piece(self._cut(tensor, window, left), left)
-                beyond = [p for p in kept if p.rows.stop > stop]
-                if all(p.rows.start >= stop for p in beyond):
-                    kept = [rolled, *beyond]
+        if self.how.roll and kept and kept[0].rows.start < first:
+            left = Range(first, kept[0].rows.stop)
+            kept[0] = _Piece(self._cut(tensor, kept[0], left), left)
         self.pieces[tensor] = kept
 
     def _joined(self, tensor: int, parts: list[int], suffix: str, into: int | None = None) -> int:

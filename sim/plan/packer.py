@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from sim.errors import PlanError
 from sim.plan.packing.block import Apart, Block, Packing, Rect
+from sim.plan.packing.climb import climb
 from sim.plan.packing.exact import is_installed, solve
 from sim.plan.packing.first_fit import first_fit, orders
 from sim.plan.packing.improve import Found, Improvement
@@ -21,6 +22,8 @@ __all__ = ["Apart", "Block", "Packing", "Rect", "lower_bound", "pack", "verify"]
 
 NO_SIZE = 1 << 60  # more than any packing takes
 REPAIR_WORK = 4_000_000  # of the repairs, for each effort
+QUICK_WORK = 500_000  # of repairs and climbs at effort 0
+CLIMB_WORK = 16_000_000  # of the climbs, for each effort
 WORK = 400_000  # of the searches, at effort 1
 SOLVER_WORK = 10.0  # of the exact solver, at effort 2 and below
 GROWTH = 8  # of that work, with each further effort
@@ -37,8 +40,9 @@ def pack(
 ) -> Packing:
     """The best packing found; the same for the same arguments, whatever the machine.
 
-    `floor` is a size that the caller knows to be the least possible. `exact` asks for the solver,
-    or, if None, takes it from effort 2 on where it is installed.
+    Effort 0 is for a first look, without the searches. `floor` is a size that the caller knows to
+    be the least possible. `exact` asks for the solver, or, if None, takes it from effort 2 on where
+    it is installed.
     Raises PlanError if fixed blocks overlap, and MissingToolError if the solver is asked for and
     not installed.
     """
@@ -47,8 +51,10 @@ def pack(
     problem = problem_of(blocks, apart)
     ways = orders(problem)
     found = _first(problem, ways, floor)
-    if found.size > found.bound and effort > 0:
-        found = repair(problem, found, ways, REPAIR_WORK * effort)
+    if found.size > found.bound:
+        found = repair(problem, found, ways, REPAIR_WORK * effort or QUICK_WORK)
+    if found.size > found.bound:
+        found = climb(problem, found, ways, CLIMB_WORK * effort or QUICK_WORK, seed)
     if found.size > found.bound and effort > 0:
         found = Improvement(problem, found, WORK * GROWTH ** (effort - 1)).run(ways, seed)
     if found.size > found.bound and (exact or (exact is None and effort >= 2 and is_installed())):

@@ -46,6 +46,15 @@ def works(graph: Graph, steps: Range, parts: int) -> Graph:
     return made
 
 
+def works_in_tflm(graph: Graph, steps: Range, parts: int) -> None:
+    """For graphs that LiteRT refuses, split or not."""
+    made, sets = split(graph, steps, parts), input_sets(graph, 2, 0)
+    assert total_macs(made) == total_macs(graph)
+    wanted, found = (run_tflm(to_bytes(g), sets).outputs for g in (graph, made))
+    for was, now in zip(wanted, found, strict=True):
+        np.testing.assert_array_equal(was[0], now[0], strict=True)
+
+
 def tensors_inside(graph: Graph, steps: Range) -> set[str]:
     return {graph.tensors[op.outputs[0]].name for op in graph.ops[steps.start : steps.stop - 1]}
 
@@ -165,14 +174,8 @@ def test_runs_of_any_graph(data: st.DataObject, graph: Graph) -> None:
 def test_every_kind_that_can_be_split(line: str) -> None:
     """Also with float and int16 tensors; in TFLM, as LiteRT does not know all these versions."""
     graph = graph_of(line)
-    sets = input_sets(graph, 2, 0)
-    wanted = run_tflm(to_bytes(graph), sets)
     for parts in (2, most_parts(graph, ONE)):
-        made = split(graph, ONE, parts)
-        found = run_tflm(to_bytes(made), sets)
-        assert total_macs(made) == total_macs(graph)
-        for was, now in zip(wanted.outputs, found.outputs, strict=True):
-            np.testing.assert_array_equal(was[0], now[0], strict=True)
+        works_in_tflm(graph, ONE, parts)
 
 
 def test_the_kinds_that_can_be_split() -> None:
@@ -295,10 +298,11 @@ def test_what_is_read_outside_stays_whole() -> None:
     assert most_parts(net.graph(net.add(third, second)), Range(1, 3)) == 0
 
 
-def changed_weights(graph: Graph, **fields: object) -> Graph:
+def changed(graph: Graph, position: int, **fields: object) -> Graph:
+    """The graph with another input at a position of its first op."""
     tensors = list(graph.tensors)
-    weights = tensors[graph.ops[0].inputs[1]]
-    tensors[weights.id] = replace(weights, **fields)  # type: ignore[arg-type]
+    old = tensors[graph.ops[0].inputs[position]]
+    tensors[old.id] = replace(old, **fields)  # type: ignore[arg-type]
     return replace(graph, tensors=tuple(tensors))
 
 
@@ -319,10 +323,20 @@ def test_weights_that_cannot_be_cut() -> None:
         {"data": (weights.data or b"")[1:]},
         {"shape": (4, 3, 6, 1)},
     ):
-        assert most_parts(changed_weights(graph, **fields), ONE) == 0
-    no_scales = changed_weights(graph, quantization=None)
+        assert most_parts(changed(graph, 1, **fields), ONE) == 0
+    no_scales = changed(graph, 1, quantization=None)
     assert most_parts(no_scales, ONE) == 4
     assert len(split(no_scales, ONE, 2).ops) == 3
+
+
+def test_a_bias_may_name_the_dimension_of_its_weights() -> None:
+    """As person_detect's do, which TFLM runs and LiteRT refuses."""
+    net = Net()
+    graph = net.graph(net.depthwise(net.input(1, 4, 4, 6)))
+    bias = graph.tensors[graph.ops[0].inputs[2]]
+    assert bias.quantization is not None
+    named = changed(graph, 2, quantization=replace(bias.quantization, dimension=3))
+    works_in_tflm(named, ONE, 3)
 
 
 def test_shared_weights_stay_for_whoever_else_reads_them() -> None:

@@ -11,7 +11,7 @@ from sim.deploy.inputs import input_sets
 from sim.deploy.runtimes import run_litert, run_tflm
 from sim.graph.graph import Graph, Table
 from sim.graph.macs import macs
-from sim.graph.rows import COLUMNS, ROWS
+from sim.graph.padding import COLUMNS, ROWS
 from sim.graph.stripes import Cut, is_segment, stripe
 from sim.graph.tflite_writer import to_bytes
 from sim.program import pack_graph, place
@@ -60,7 +60,7 @@ def test_any_segment_in_any_stripes(data: st.DataObject, graph: Graph) -> None:
     chunk = data.draw(st.sampled_from([None, 1, 2, 3]))
     keep, roll = data.draw(st.booleans()), data.draw(st.booleans())
     striped = stripe(graph, steps, Cut(rows, chunk, keep, roll, axis))
-    # fewer where a stride leaves rows that nobody reads; transposed kernels that overlap repeat some
+    # fewer where a stride leaves rows that nobody reads; transposed kernels may repeat some
     if keep and not any(op.kind == "TRANSPOSE_CONV" for op in graph.ops):
         assert total_macs(striped) <= total_macs(graph)
     computes_the_same(graph, striped)

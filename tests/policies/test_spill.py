@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from policies.cold import cold_ranges
 from policies.spill import Spill
+from sim.conformance_models import chain, residual
 from sim.device.board import Board
 from sim.device.cost import op_cycles
 from sim.device.loader import load_board
@@ -23,7 +24,6 @@ from sim.program import pack_graph, place
 from sim.report import check, report
 from sim.units import cycles_to_ps
 from tests.graphs import Net, unet
-from tests.policies.test_conformance import chain, residual
 from tests.strategies import graphs
 
 BOARD = load_board("arduino_portenta_h7")

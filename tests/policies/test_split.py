@@ -8,7 +8,7 @@ import pytest
 
 from policies.split import Split
 from sim.device.loader import load_board
-from sim.errors import CannotFitError
+from sim.errors import CannotFitError, PolicyError
 from sim.graph.graph import Graph
 from sim.graph.macs import macs
 from sim.plan.blocks import live_profile
@@ -209,6 +209,18 @@ def test_control_flow_is_left_alone() -> None:
     assert Split().apply(graph, BOARD, SMALL).ops == graph.ops
     with pytest.raises(CannotFitError, match="have to stay whole"):
         Split(0, 1, 2, "channels").apply(graph, BOARD, SMALL)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"axis": "depth"}, "policy split: axis: found 'depth', wanted one of channels, rows"),
+        ({"parts": "few"}, "policy split: parts: found 'few', wanted a whole number, 0 or above"),
+    ],
+)
+def test_what_is_no_parameter(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(PolicyError, match=message):
+        make_policy("split", params)
 
 
 def test_parameters() -> None:

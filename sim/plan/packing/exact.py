@@ -49,6 +49,11 @@ def solve(problem: Problem, found: Found, work: float, seed: int) -> Found:
             for c in cells
         ],
     )
+    for a in problem.apart:
+        above = model.new_bool_var("")
+        distance = offsets[a.second] - offsets[a.first]
+        model.add(distance >= a.high).only_enforce_if(above)
+        model.add(distance <= a.low - 1).only_enforce_if(~above)
     model.minimize(size)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1

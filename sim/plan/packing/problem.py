@@ -58,6 +58,7 @@ class Problem:
     below: _Lists
     cells: tuple[Cell, ...]
     sections: tuple[Section, ...]
+    apart: tuple[Apart, ...]
 
     def size(self, offsets: Sequence[int]) -> int:
         return max(o + h for o, h in zip(offsets, self.height, strict=True))
@@ -88,6 +89,7 @@ def problem_of(blocks: Sequence[Block], apart: Sequence[Apart] = ()) -> Problem:
         below=below,
         cells=cells,
         sections=tuple(_sections(blocks, cells)),
+        apart=tuple(apart),
     )
 
 

@@ -1,0 +1,74 @@
+"""Windows of convolutions and pools, and the padding that TFLite gives them at either end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.graph.graph import Graph, Op, Tensor
+from sim.ranges import Range
+
+SAME, VALID = 0, 1
+ROWS, COLUMNS = 1, 2
+NO_SIDES = ((0, 0), (0, 0))
+WINDOWED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D"})
+
+Sides = tuple[tuple[int, int], tuple[int, int]]
+"""Padding before and after: of rows, and of columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window sliding along one axis: the kernel's reach, stride, padding before and after."""
+
+    reach: int
+    stride: int
+    before: int
+    after: int
+
+
+def _window(size: int, out: int, kernel: int, stride: int, dilation: int, padding: int) -> Window:
+    """Padding as TFLite computes it (kernels/padding.h, ComputePaddingWithOffset)."""
+    reach = (kernel - 1) * dilation + 1
+    total = max(0, (out - 1) * stride + reach - size) if padding == SAME else 0
+    return Window(reach, stride, total // 2, total - total // 2)
+
+
+def windows(graph: Graph, op: Op) -> tuple[Tensor, Window, Window]:
+    """The data input of a windowed op, and its windows along rows and columns."""
+    source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        kernel = graph.tensors[op.inputs[1]].shape[1:3]
+    else:
+        kernel = (op.options.integer("filter_height"), op.options.integer("filter_width"))
+    padding = op.options.integer("padding")
+    down, across = (
+        _window(
+            source.shape[axis],
+            out.shape[axis],
+            kernel[axis - 1],
+            op.options.integer(f"stride_{letter}"),
+            max(1, op.options.integer(f"dilation_{letter}_factor", 1)),
+            padding,
+        )
+        for axis, letter in ((ROWS, "h"), (COLUMNS, "w"))
+    )
+    return source, down, across
+
+
+def _along(graph: Graph, op: Op, axis: int) -> Window:
+    _, down, across = windows(graph, op)
+    return down if axis == ROWS else across
+
+
+def padding(graph: Graph, op: Op) -> Sides | None:
+    """Rows above and below, columns before and after, that a windowed op pads its input with."""
+    if op.kind not in WINDOWED:
+        return None
+    _, down, across = windows(graph, op)
+    return (down.before, down.after), (across.before, across.after)
+
+
+def padded_rows(graph: Graph, op: Op, rows: Range, axis: int = ROWS) -> Range:
+    """The rows of a windowed op's input, counted with the padding before, for these output rows."""
+    window = _along(graph, op, axis)
+    return Range(rows.start * window.stride, (rows.stop - 1) * window.stride + window.reach)
