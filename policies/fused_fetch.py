@@ -55,7 +55,7 @@ class FusedFetch:
 
     def _stages(self, graph: Graph, board: Board, goal: Goal) -> list[tuple[Stage, ...]]:
         if self.stages is not None:
-            return [tuple(Stream(self.stages).cut())]
+            return [tuple(Stream(self.stages).cut(graph, board))]
         plans = Staging(graph, board, goal, by_rows, spills=True).best(by_rows_finely)
         return list(dict.fromkeys((*(plan.stages for plan in plans), ())))
 

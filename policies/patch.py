@@ -8,17 +8,25 @@ of columns stand alone; a strip's rows may keep what the next ones need, which s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from policies.stages import Stage, Staging, check_stages, staged
+from policies.stages import (
+    Stage,
+    Staging,
+    check_feed,
+    check_stages,
+    fed_from,
+    staged,
+    with_feed,
+)
 from sim.device.board import Board
 from sim.graph.graph import Graph
 from sim.graph.stripes import Cut
 from sim.policy import Goal, Policy
 from sim.ranges import Range
 
-STRIPS = (1, 2, 3, 4)
+STRIPS = (1, 2, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +35,12 @@ class Patch:
 
     A stage is [start, stop, rows, columns, keep]: ops `start` up to `stop` (not included), whose
     output is computed in patches of `rows` x `columns` (0: whole rows); with `keep` 1 a patch keeps
-    the rows that the one below it needs.
+    the rows that the one below it needs. `feed` and `feed_rows` as for stream.
     """
 
     stages: tuple[tuple[int, int, int, int, int], ...] | None = None
+    feed: str | None = None
+    feed_rows: int = 1
 
     name: ClassVar[str] = "patch"
     summary: ClassVar[str] = "stages run in patches, halos computed again"
@@ -38,30 +48,35 @@ class Patch:
 
     def __post_init__(self) -> None:
         check_stages(self.stages, ("rows", 1), ("columns", 0), ("keep", 0))
+        check_feed(self.feed, self.feed_rows)
 
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
-        for policy in self.candidates(graph, board, goal):
-            assert isinstance(policy, Patch)
-            return staged(graph, policy.cut())
-        return staged(graph, ())
+        if self.stages is not None:
+            return staged(graph, self.cut(graph, board))
+        return staged(graph, self._plans(graph, board, goal)[0])
 
     def candidates(self, graph: Graph, board: Board, goal: Goal) -> Iterator[Policy]:
         """The best stages, best first; none at all is always among them."""
         if self.stages is not None:
             yield self
             return
-        plans = Staging(graph, board, goal, by_patches).best(by_patches_finely)
-        for stages in dict.fromkeys((*(plan.stages for plan in plans), ())):
+        for stages in dict.fromkeys((*self._plans(graph, board, goal), ())):
             told = tuple(
                 (s.steps.start, s.steps.stop, s.cut.rows, s.columns, int(s.cut.keep_halos))
                 for s in stages
             )
-            yield Patch(told)
+            yield replace(self, stages=told)
 
-    def cut(self) -> list[Stage]:
+    def _plans(self, graph: Graph, board: Board, goal: Goal) -> list[tuple[Stage, ...]]:
+        feed = fed_from(board, self.feed, self.feed_rows)
+        found = Staging(graph, board, goal, by_patches, feed=feed).best(by_patches_finely)
+        return [plan.stages for plan in found]
+
+    def cut(self, graph: Graph, board: Board) -> list[Stage]:
         """The stages as the rewriter takes them."""
+        feed = fed_from(board, self.feed, self.feed_rows)
         return [
-            Stage(Range(start, stop), _cut(rows, bool(keep)), columns)
+            with_feed(graph, Stage(Range(start, stop), _cut(rows, bool(keep)), columns), feed)
             for start, stop, rows, columns, keep in self.stages or ()
         ]
 
@@ -78,12 +93,11 @@ def by_patches(shape: tuple[int, ...]) -> Iterator[tuple[Cut, int]]:
 
 
 def by_patches_finely(shape: tuple[int, ...]) -> Iterator[tuple[Cut, int]]:
-    """Strips of all widths, by rows that are kept or not."""
+    """Strips of all widths, by few rows that are computed again or by fewer that are kept."""
     for strips in STRIPS:
         columns = _part(shape[2], strips) if strips > 1 else 0
-        for rows in dict.fromkeys(_part(shape[1], n) for n in (2, 4, 8, 48)):
-            yield _cut(rows, True), columns
-            yield _cut(rows, False), columns
+        for parts, keep in ((2, False), (4, False), (4, True), (48, True)):
+            yield _cut(_part(shape[1], parts), keep), columns
 
 
 def _part(size: int, count: int) -> int:

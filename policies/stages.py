@@ -20,7 +20,7 @@ from sim.graph.extract import bytes_beside, extract
 from sim.graph.graph import Graph
 from sim.graph.padding import COLUMNS
 from sim.graph.rewrite import drop_dead_tensors
-from sim.graph.stripes import Cut, is_segment, patch, stripe
+from sim.graph.stripes import Cut, Feed, is_segment, patch, stripe
 from sim.plan.blocks import puzzle
 from sim.plan.packer import pack
 from sim.plan.runtime_overhead import runtime_overhead
@@ -30,6 +30,8 @@ from sim.ranges import Range
 MOST_LAYERS = 24
 MOST_OPS = 1500
 NO_LIMIT = 1 << 60
+WORK_PER_OP = 3000  # ops of graphs looked at, for each op of the model: so the search scales
+PLACED = 4  # the work of placing an op, as a multiple of that of an estimate
 FRONT = 24
 FINALISTS = 2
 FINER = 1.4  # a stage whose peak is beyond the best by this much is not cut finer
@@ -42,6 +44,7 @@ class Stage:
     steps: Range
     cut: Cut
     columns: int = 0
+    feed: Feed | None = None
 
     def apply(self, graph: Graph) -> Graph:
         """Raises CannotFitError if the ops can't be cut so."""
@@ -53,8 +56,21 @@ class Stage:
                 f"rows{' and columns' if able else ''}"
             )
         if self.columns:
-            return patch(graph, steps, self.columns, self.cut)
-        return stripe(graph, steps, self.cut)
+            return patch(graph, steps, self.columns, self.cut, self.feed)
+        return stripe(graph, steps, self.cut, self.feed)
+
+
+def with_feed(graph: Graph, stage: Stage, feed: Feed | None) -> Stage:
+    """The stage with the feed, if the graph's inputs are all that it reads from outside."""
+    ops = graph.ops[stage.steps.start : stage.steps.stop]
+    made = {t for op in ops for t in op.outputs}
+    read = {t for op in ops for t in op.reads if not graph.tensors[t].is_constant}
+    return replace(stage, feed=feed) if read - made <= set(graph.inputs) else stage
+
+
+def fed_from(board: Board, storage: str | None, rows: int) -> Feed | None:
+    """The feed from a storage of the board. Raises PolicyError if there is none of the name."""
+    return Feed(board.storage(storage).name, rows) if storage is not None else None
 
 
 Settings = Callable[[tuple[int, ...]], Iterator[tuple[Cut, int]]]
@@ -98,17 +114,25 @@ class Staging:
     """The search for one graph, board and goal; with `spills`, what waits is not counted."""
 
     def __init__(
-        self, graph: Graph, board: Board, goal: Goal, settings: Settings, *, spills: bool = False
+        self,
+        graph: Graph,
+        board: Board,
+        goal: Goal,
+        settings: Settings,
+        *,
+        spills: bool = False,
+        feed: Feed | None = None,
     ) -> None:
         self.graph, self.board, self.goal, self.settings = graph, board, goal, settings
-        self.spills = spills
+        self.spills, self.feed = spills, feed
+        self.work = WORK_PER_OP * len(graph.ops)
         steps = range(len(graph.ops))
         self.single = [self._estimate(Range(s, s + 1)) for s in steps]
         self.found: dict[int, list[tuple[int, Plan]]] = {
             s: [(s + 1, Plan(self.single[s]))] for s in steps
         }
         self.tried: set[Range] = set()
-        ends = (*graph.inputs, *graph.outputs)
+        ends = (*(() if feed else graph.inputs), *graph.outputs)
         self.least = max((graph.tensors[t].nbytes for t in ends), default=0)
 
     def plans(self) -> list[Plan]:
@@ -121,6 +145,8 @@ class Staging:
             if not fresh:
                 return front
             for steps in fresh:
+                if self.work < WORK_PER_OP * len(self.graph.ops) // 2:  # the rest is for placing
+                    return front
                 self.tried.add(steps)
                 self._try(steps, front[0].cost.peak)
 
@@ -142,7 +168,12 @@ class Staging:
             if self._suffices(plan.cost):
                 break
             shape = self.graph.tensors[self.graph.ops[stage.steps.stop - 1].outputs[0]].shape
-            for cut, columns in finer(shape):
+            settings = list(finer(shape))
+            if self.goal.minimize == "activations":
+                settings.reverse()  # the finest ones are likely best
+            for cut, columns in settings:
+                if self.work < 0:
+                    return plan
                 other = replace(stage, cut=cut, columns=columns)
                 stages = (*plan.stages[:number], other, *plan.stages[number + 1 :])
                 found = self._placed(stages) if other != plan.stages[number] else plan
@@ -153,6 +184,7 @@ class Staging:
     def _placed(self, stages: tuple[Stage, ...]) -> Plan:
         """The plan with its true peak, after a quick packing."""
         made = staged(self.graph, stages)
+        self.work -= PLACED * len(made.ops)
         found = puzzle(made, self.goal.kernels, aliasing=self.goal.aliasing)
         peak = pack(found.blocks, found.apart, floor=found.floor(), effort=0).size_bytes
         cycles = sum(op_cycles(made, op, self.board) for op in made.ops)
@@ -215,7 +247,8 @@ class Staging:
     def _whole(self, start: int, stop: int) -> tuple[int, int]:
         """Bytes of what the first op reads and of what the last one makes."""
         tensors = self.graph.tensors
-        read = [tensors[t] for t in self.graph.ops[start].reads]
+        fed = self.graph.inputs if self.feed else ()
+        read = [tensors[t] for t in self.graph.ops[start].reads if t not in fed]
         made = self.graph.ops[stop - 1].outputs
         return (
             sum(t.nbytes for t in read if t.data is None),
@@ -225,7 +258,7 @@ class Staging:
     def _try(self, steps: Range, peak: int) -> None:
         shape = self.graph.tensors[self.graph.ops[steps.stop - 1].outputs[0]].shape
         for cut, columns in self.settings(shape):
-            stage = Stage(steps, cut, columns)
+            stage = with_feed(self.graph, Stage(steps, cut, columns), self.feed)
             cost = self._estimate(steps, stage)
             if cost.peak == NO_LIMIT:
                 break
@@ -241,7 +274,8 @@ class Staging:
         part = extract(self.graph, steps)
         made = part
         if stage is not None:
-            made = Stage(Range(0, len(part.ops)), stage.cut, stage.columns).apply(part)
+            made = replace(stage, steps=Range(0, len(part.ops))).apply(part)
+            self.work -= len(made.ops)
             if len(made.ops) > MOST_OPS:
                 return Cost(NO_LIMIT, 0, 0)
         found = puzzle(made, self.goal.kernels, aliasing=self.goal.aliasing)
@@ -294,6 +328,14 @@ def check_stages(stages: object, *bounds: tuple[str, int]) -> None:
         if not end <= stage[0] < stage[1]:
             raise TypeError(f"stages: found {stage[0]}..{stage[1]}, wanted ops from {end} on")
         end = stage[1]
+
+
+def check_feed(storage: object, rows: object) -> None:
+    """Raises TypeError if the storage is no name or the rows are not a whole number from 1 on."""
+    if storage is not None and not isinstance(storage, str):
+        raise TypeError(f"feed: found {storage!r}, wanted a name")
+    if type(rows) is not int or rows < 1:
+        raise TypeError(f"feed_rows: found {rows!r}, wanted a whole number, 1 or above")
 
 
 def by_rows(shape: tuple[int, ...]) -> Iterator[tuple[Cut, int]]:

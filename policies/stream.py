@@ -8,10 +8,20 @@ kernels of their own; here SLICE, PAD, VALID convolutions and CONCATENATION do i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from policies.stages import Stage, Staging, by_rows, by_rows_finely, check_stages, staged
+from policies.stages import (
+    Stage,
+    Staging,
+    by_rows,
+    by_rows_finely,
+    check_feed,
+    check_stages,
+    fed_from,
+    staged,
+    with_feed,
+)
 from sim.device.board import Board
 from sim.graph.graph import Graph
 from sim.graph.stripes import Cut
@@ -26,9 +36,13 @@ class Stream:
     A stage is [start, stop, rows, chunk, roll]: ops `start` up to `stop` (not included), whose
     output is computed `rows` rows at a time, the tensors inside at most `chunk` rows at a time (0:
     as many as asked for); `roll` 1 moves kept rows down to make room (see sim.graph.stripes.Cut).
+    `feed` names a storage where the model's input waits, `feed_rows` rows to a slot, so that it
+    takes no arena; without, the input lies in the arena and its rows go as they are used.
     """
 
     stages: tuple[tuple[int, int, int, int, int], ...] | None = None
+    feed: str | None = None
+    feed_rows: int = 1
 
     name: ClassVar[str] = "stream"
     summary: ClassVar[str] = "layers run by rows, depth first, no row computed twice"
@@ -36,26 +50,33 @@ class Stream:
 
     def __post_init__(self) -> None:
         check_stages(self.stages, ("rows", 1), ("chunk", 0), ("roll", 0))
+        check_feed(self.feed, self.feed_rows)
 
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
-        for policy in self.candidates(graph, board, goal):
-            assert isinstance(policy, Stream)
-            return staged(graph, policy.cut())
-        return staged(graph, ())
+        if self.stages is not None:
+            return staged(graph, self.cut(graph, board))
+        return staged(graph, self._plans(graph, board, goal)[0])
 
     def candidates(self, graph: Graph, board: Board, goal: Goal) -> Iterator[Policy]:
         """The best stages, best first; none at all is always among them."""
         if self.stages is not None:
             yield self
             return
-        plans = Staging(graph, board, goal, by_rows).best(by_rows_finely)
-        for stages in dict.fromkeys((*(plan.stages for plan in plans), ())):
-            yield Stream(told(stages))
+        for stages in dict.fromkeys((*self._plans(graph, board, goal), ())):
+            yield replace(self, stages=told(stages))
 
-    def cut(self) -> list[Stage]:
+    def _plans(self, graph: Graph, board: Board, goal: Goal) -> list[tuple[Stage, ...]]:
+        feed = fed_from(board, self.feed, self.feed_rows)
+        found = Staging(graph, board, goal, by_rows, feed=feed).best(by_rows_finely)
+        return [plan.stages for plan in found]
+
+    def cut(self, graph: Graph, board: Board) -> list[Stage]:
         """The stages as the rewriter takes them."""
+        feed = fed_from(board, self.feed, self.feed_rows)
         return [
-            Stage(Range(start, stop), Cut(rows, chunk or None, roll=bool(roll)))
+            with_feed(
+                graph, Stage(Range(start, stop), Cut(rows, chunk or None, roll=bool(roll))), feed
+            )
             for start, stop, rows, chunk, roll in self.stages or ()
         ]
 

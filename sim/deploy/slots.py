@@ -13,7 +13,7 @@ from sim.errors import CannotFitError
 from sim.graph.graph import Graph
 from sim.program import Program
 from sim.ranges import Range, round_up
-from sim.trace import FETCH, SPILL
+from sim.trace import FETCH
 from sim.transfers import Transfer, transfers
 
 SLOT_ALIGNMENT = 32
@@ -44,12 +44,12 @@ class Slot:
 
 
 def slot_table(program: Program, board: Board) -> tuple[Slot, ...]:
-    """A slot for each spilled variable, storage by storage, in the order of their first spills.
+    """A slot for each variable that a storage holds, by storage, in the order of first use.
 
     Raises PolicyError if the board has no such storage, CannotFitError if one has no room left.
     """
     moves = transfers(program)
-    storages = dict.fromkeys(m.storage for m in moves if m.kind == SPILL)
+    storages = dict.fromkeys(m.storage for m in moves)
     return tuple(
         slot for name in storages for slot in _slots_of(program.graph, board.storage(name), moves)
     )
@@ -57,7 +57,7 @@ def slot_table(program: Program, board: Board) -> tuple[Slot, ...]:
 
 def _slots_of(graph: Graph, storage: Storage, moves: tuple[Transfer, ...]) -> list[Slot]:
     own = [m for m in moves if m.storage == storage.name]
-    names = dict.fromkeys(m.slot for m in own if m.kind == SPILL)
+    names = dict.fromkeys(m.slot for m in own)
     wanted = [_unplaced(graph, storage, name, [m for m in own if m.slot == name]) for name in names]
     placed: dict[str, Slot] = {}
     for slot in sorted(wanted, key=lambda s: -s.reserved_bytes):

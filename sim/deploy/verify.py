@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from sim.deploy.feeder import fed, is_fed
 from sim.deploy.inputs import input_sets, set_count, unknown_types
 from sim.deploy.runtime_protocol import Arrays
 from sim.deploy.runtimes import RuntimeRefusal, run_litert, run_tflm
 from sim.errors import ModelError
 from sim.graph.graph import Graph, Tensor
 from sim.graph.tflite_reader import read_bytes
+from sim.graph.tflite_writer import to_bytes
 
 _Run = Callable[[bytes], list[Arrays]]
 
@@ -81,14 +83,18 @@ def verify(
     MissingToolError if a runtime is not installed.
     """
     before, after = read_bytes(original, "original"), read_bytes(optimized, "optimized")
+    runnable = optimized
+    if is_fed(before, after):
+        after = fed(before, after)
+        runnable = to_bytes(after)
     _require_same_signature(before, after)
     unknown = unknown_types(before)
     if unknown:
         note = f"can't be run here: inputs or outputs of type {', '.join(unknown)}"
         return Verification(None, None, None, None, None, planned_bytes, notes=(note,))
     sets = input_sets(before, set_count(before) if samples is None else samples, seed)
-    litert = _judge("LiteRT", lambda model: run_litert(model, sets), original, optimized)
-    tflm = _judge("TFLM", lambda model: run_tflm(model, sets).outputs, original, optimized)
+    litert = _judge("LiteRT", lambda model: run_litert(model, sets), original, runnable)
+    tflm = _judge("TFLM", lambda model: run_tflm(model, sets).outputs, original, runnable)
     head, arena_problems = _arena(optimized, planned_bytes, promised_arena_bytes)
     judged = [f for f in (litert, tflm) if f.exact is not None]
     differences = [f.max_abs_diff for f in judged if f.max_abs_diff is not None]

@@ -114,12 +114,9 @@ class Rewrite:
         The transfer may take until step `hold_until` has run: so long the bytes stay claimed.
         """
         slot = self._tensors[tensor].name
-        handle = self._handle(slot)
-        options = Table("VarHandleOptions", {"container": storage, "shared_name": self._slot(slot)})
-        spill = [
-            Op(VAR_HANDLE, (), (handle,), options),
-            Op(ASSIGN, (handle, tensor), (), Table("AssignVariableOptions")),
-        ]
+        opened = self.handle(storage, self._slot(slot))
+        handle = opened.outputs[0]
+        spill = [opened, Op(ASSIGN, (handle, tensor), (), Table("AssignVariableOptions"))]
         self._hold_until[handle] = hold_until
         if after < 0:
             self._before.setdefault(0, []).extend(spill)
@@ -135,10 +132,12 @@ class Rewrite:
             if end == len(self._graph.ops):
                 self._outputs = [copy if t == tensor else t for t in self._outputs]
 
-    def _handle(self, slot: str) -> int:
-        handle = Tensor(len(self._tensors), f"{slot}/slot", (), "RESOURCE")
-        self._tensors.append(handle)
-        return handle.id
+    def handle(self, storage: str, slot: str) -> Op:
+        """The op that opens a slot of a storage; its output is the slot's handle."""
+        made = Tensor(len(self._tensors), f"{slot}/slot", (), "RESOURCE")
+        self._tensors.append(made)
+        options = Table("VarHandleOptions", {"container": storage, "shared_name": slot})
+        return Op(VAR_HANDLE, (), (made.id,), options)
 
     def _slot(self, name: str) -> str:
         taken = {

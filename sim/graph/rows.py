@@ -95,7 +95,7 @@ def emit(
     elif op.kind == "SLICE":
         inputs[1] = to.constant(np.array(resized(_begin(graph, op), axis, 0), np.int32))
         inputs[2] = to.constant(np.array(shape, np.int32))
-    elif op.kind == "PAD":
+    elif op.kind in _PADS:
         (demand,) = found
         table = _paddings(graph, op)
         assert table is not None
@@ -320,7 +320,7 @@ def _paddings(graph: Graph, op: Op) -> list[list[int]] | None:
 
 def rows_from(graph: Graph, op: Op, start: int, axis: int = ROWS) -> int:
     """The row at or above `start` where a computation may begin: no stripe is padding alone."""
-    table = _paddings(graph, op) if op.kind == "PAD" else None
+    table = _paddings(graph, op) if op.kind in _PADS else None
     if table is None:
         return start
     return min(start, table[axis][0] + graph.tensors[op.inputs[0]].shape[axis] - 1)
@@ -328,7 +328,7 @@ def rows_from(graph: Graph, op: Op, start: int, axis: int = ROWS) -> int:
 
 def rows_until(graph: Graph, op: Op, stop: int, axis: int = ROWS) -> int:
     """The row at or below `stop` where a computation may end: no stripe is padding alone."""
-    table = _paddings(graph, op) if op.kind == "PAD" else None
+    table = _paddings(graph, op) if op.kind in _PADS else None
     if table is None:
         return stop
     (before, after), height = table[axis], graph.tensors[op.outputs[0]].shape[axis]
@@ -347,6 +347,7 @@ def alignment(graph: Graph, op: Op, axis: int = ROWS) -> int:
     return 1
 
 
+_PADS = frozenset({"PAD", "PADV2"})
 _RESIZES = frozenset({"RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"})
 _ELEMENTWISE = frozenset({
     "ADD", "SUB", "MUL", "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "PRELU", "LOGISTIC", "TANH",
@@ -359,6 +360,6 @@ _RULES: Mapping[str, Callable[[Graph, Op, Range, int], tuple[Demand, ...] | None
     **dict.fromkeys(_RESIZES, _resize),
     "CONCATENATION": _concatenation,
     "TRANSPOSE_CONV": _transposed,
-    "PAD": _pad,
+    **dict.fromkeys(_PADS, _pad),
     "SLICE": _slice,
 }

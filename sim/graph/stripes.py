@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.graph.graph import Graph, Op, Table
 from sim.graph.padding import COLUMNS, NO_SIDES, ROWS, padded_rows, padding
-from sim.graph.rewrite import Rewrite
+from sim.graph.rewrite import Rewrite, drop_dead_tensors
 from sim.graph.rows import alignment, cut, demands, emit, pad, resized, rows_from, rows_until
 from sim.ranges import Range, round_up
 
@@ -36,6 +36,21 @@ class Cut:
     keep_halos: bool = True
     roll: bool = False
     axis: int = ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The model's input does not lie in the arena: its rows wait in a storage, so many to a slot.
+
+    A slot is a variable "input/rowsN" in the storage, N being its first row; the caller fills it.
+    """
+
+    storage: str
+    rows: int = 1
+
+
+FEED = "FEED"
+"""What stands for the op that makes a fed input, in here alone."""
 
 
 def is_segment(graph: Graph, steps: Range, axis: int = ROWS) -> bool:
@@ -64,12 +79,17 @@ def _can_stripe(graph: Graph, op: Op, axis: int) -> bool:
     return demands(graph, op, Range(0, height), axis) is not None
 
 
-def stripe(graph: Graph, steps: Range, how: Cut) -> Graph:
-    """The graph with the segment's output computed some rows at a time."""
-    return _striped(graph, steps, how)[0]
+def stripe(graph: Graph, steps: Range, how: Cut, feed: Feed | None = None) -> Graph:
+    """The graph with the segment's output computed some rows at a time.
+
+    With `feed`, the segment takes the rows of the graph's inputs from a storage; an input that
+    nobody else reads is no input any more.
+    """
+    made, _ = _striped(graph, steps, how, feed)
+    return _without_unread_inputs(made, graph) if feed else made
 
 
-def patch(graph: Graph, steps: Range, columns: int, how: Cut) -> Graph:
+def patch(graph: Graph, steps: Range, columns: int, how: Cut, feed: Feed | None = None) -> Graph:
     """The graph with the segment's output computed in strips of so many columns, each by rows.
 
     Strips stand alone, their halos are computed again; a strip runs by rows as `how` says.
@@ -77,14 +97,30 @@ def patch(graph: Graph, steps: Range, columns: int, how: Cut) -> Graph:
     strips = Cut(columns, keep_halos=False, axis=COLUMNS)
     made, parts = _striped(graph, steps, strips)
     for part in reversed(parts):
-        made = stripe(made, part, how)
-    return made
+        if is_segment(made, part):
+            made, _ = _striped(made, part, how, feed)
+    return _without_unread_inputs(made, graph) if feed else made
 
 
-def _striped(graph: Graph, steps: Range, how: Cut) -> tuple[Graph, list[Range]]:
+def _without_unread_inputs(graph: Graph, before: Graph) -> Graph:
+    """The graph without those inputs that had readers before and have none now."""
+    read = {before.tensors[t].name for op in before.ops for t in op.reads}
+    still = {t for op in graph.ops for t in op.reads} | set(graph.outputs)
+    gone = {t for t in graph.inputs if t not in still and graph.tensors[t].name in read}
+    signatures = tuple(
+        replace(s, inputs=tuple((n, t) for n, t in s.inputs if s.subgraph or t not in gone))
+        for s in graph.signatures
+    )
+    kept = tuple(t for t in graph.inputs if t not in gone)
+    return drop_dead_tensors(replace(graph, inputs=kept, signatures=signatures))
+
+
+def _striped(
+    graph: Graph, steps: Range, how: Cut, feed: Feed | None = None
+) -> tuple[Graph, list[Range]]:
     """The striped graph, and the steps of each stripe's ops in it."""
     edit = Rewrite(graph)
-    runner = _Runner(graph, edit, steps, how)
+    runner = _Runner(graph, edit, steps, how, feed)
     ends = [0]
     for target in runner.stripes():
         if not how.keep_halos and runner.made[runner.last] < target.stop:
@@ -106,10 +142,15 @@ class _Piece:
 
 
 class _Runner:
-    def __init__(self, graph: Graph, edit: Rewrite, steps: Range, how: Cut) -> None:
+    def __init__(
+        self, graph: Graph, edit: Rewrite, steps: Range, how: Cut, feed: Feed | None
+    ) -> None:
         self.graph, self.edit, self.how, self.axis = graph, edit, how, how.axis
         self.segment: Sequence[Op] = graph.ops[steps.start : steps.stop]
         self.maker = {op.outputs[0]: op for op in self.segment}
+        self.feed, self.handles = feed, dict[int, int]()
+        self.fed = [t for t in graph.inputs if feed and self._can_be_fed(t)]
+        self.maker.update({t: Op(FEED, (), (t,)) for t in self.fed})
         self.last = self.segment[-1].outputs[0]
         self.readers: dict[int, list[Op]] = {t: [] for t in self.maker}
         for op in self.segment:
@@ -125,6 +166,15 @@ class _Runner:
         self.pieces: dict[int, list[_Piece]] = {t: [] for t in self.maker}
         self.tensor, self.constant, self.filled = edit.tensor, edit.constant, edit.filled
         self.shape, self.add = edit.shape, self.ops.append
+
+    def _can_be_fed(self, tensor: int) -> bool:
+        """Whether all that the segment reads of an input it reads by rows."""
+        for op in self.segment:
+            rows = Range(0, self._height(op.outputs[0]))
+            asked = [d.tensor for d in demands(self.graph, op, rows, self.axis) or ()]
+            if tensor in op.reads and tensor not in asked:
+                return False
+        return any(tensor in op.reads for op in self.segment)
 
     def _padder(self, tensor: int) -> Op | None:
         """The reader whose padding goes onto the tensor's pieces: the only one, or the widest."""
@@ -151,6 +201,8 @@ class _Runner:
         return [Range(s, min(height, s + rows)) for s in range(0, height, rows)]
 
     def _unit(self, op: Op) -> int:
+        if op.kind == FEED and self.feed is not None:
+            return self.feed.rows
         return alignment(self.graph, op, self.axis)
 
     def _until(self, op: Op, stop: int) -> int:
@@ -171,6 +223,10 @@ class _Runner:
                 for demand in demands(self.graph, op, ahead, self.axis) or ():
                     known = first.get(demand.tensor, demand.rows.start)
                     first[demand.tensor] = min(known, demand.rows.start)
+        for tensor in self.fed:
+            unit = self._unit(self.maker[tensor])
+            self.made[tensor] = first.get(tensor, self._height(tensor)) // unit * unit
+            self.pieces[tensor] = []
 
     def advance(self, tensor: int, stop: int) -> None:
         """Computes the tensor's rows below `stop` that are not there yet."""
@@ -193,12 +249,15 @@ class _Runner:
 
     def _compute(self, op: Op, rows: Range) -> None:
         out, padded = op.outputs[0], False
+        if op.kind == FEED:
+            self._fetch(out, rows)
+            return
         sources: dict[int, int] = {}
         for demand in demands(self.graph, op, rows, self.axis) or ():
             tensor = demand.tensor
             if self._is_padded_for(op, tensor):
                 padded = True
-                sources[tensor] = self._gather(tensor, padded_rows(self.graph, op, rows, self.axis))
+                sources[tensor] = self._window(op, tensor, rows)
                 continue
             above = self._above(tensor)
             wanted = Range(demand.rows.start + above, demand.rows.stop + above)
@@ -207,6 +266,39 @@ class _Runner:
         if self.sides[out] != NO_SIDES:
             piece, rows = self._padded(out, piece, rows)
         self.pieces[out].append(_Piece(piece, rows))
+
+    def _window(self, op: Op, tensor: int, rows: Range) -> int:
+        """What the op needs of a tensor whose pieces are padded for it.
+
+        Where rows roll, those of padding join them only here.
+        """
+        wanted = padded_rows(self.graph, op, rows, self.axis)
+        if not self.how.roll:
+            return self._gather(tensor, wanted)
+        above = self._above(tensor)
+        real = Range(max(wanted.start, above), min(wanted.stop, above + self._height(tensor)))
+        piece = self._gather(tensor, real)
+        sides = list(NO_SIDES)
+        sides[self.axis - 1] = (real.start - wanted.start, wanted.stop - real.stop)
+        return pad(op, self.graph.tensors[tensor], piece, (sides[0], sides[1]), self)
+
+    def _fetch(self, tensor: int, rows: Range) -> None:
+        """Reads the slots that hold these rows of a fed input."""
+        feed, like = self.feed, self.graph.tensors[tensor]
+        assert feed is not None
+        for start in range(rows.start, rows.stop, feed.rows):
+            stop = min(start + feed.rows, self._height(tensor))
+            if start not in self.handles:
+                handle = self.edit.handle(feed.storage, f"{like.name}/rows{start}")
+                self.handles[start] = handle.outputs[0]
+                self.add(handle)
+            piece = self.tensor(like, resized(like.shape, self.axis, stop - start), f"/row{start}")
+            options = Table("ReadVariableOptions")
+            self.add(Op("READ_VARIABLE", (self.handles[start],), (piece,), options))
+            part = Range(start, stop)
+            if self.sides[tensor] != NO_SIDES:
+                piece, part = self._padded(tensor, piece, part)
+            self.pieces[tensor].append(_Piece(piece, part))
 
     def _is_padded_for(self, op: Op, tensor: int) -> bool:
         return self.sides.get(tensor, NO_SIDES) != NO_SIDES and self.padder[tensor] is op
@@ -224,8 +316,8 @@ class _Runner:
         """The piece with its reader's padding, rows only at the ends; its rows counted so."""
         sides = list(self.sides[out])
         above, below = sides[self.axis - 1]
-        over = above if rows.start == 0 else 0
-        under = below if rows.stop == self._height(out) else 0
+        over = above if rows.start == 0 and not self.how.roll else 0
+        under = below if rows.stop == self._height(out) and not self.how.roll else 0
         sides[self.axis - 1] = (over, under)
         reader = self.padder[out]
         assert reader is not None

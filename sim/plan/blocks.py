@@ -73,8 +73,23 @@ class _Maker:
     def _note(self, overlap: Overlap) -> None:
         """Keeps the overlaps between blocks; within a group the places are fixed and checked."""
         homes = self.home[overlap.source], self.home.get(overlap.target)
-        if homes[1] is not None and homes[0][0] != homes[1][0] and self._written_over(overlap):
+        apart = homes[1] is not None and homes[0][0] != homes[1][0]
+        if apart and self._written_over(overlap) and not self._is_kept_for_others(overlap):
             self.over.setdefault(overlap.source, []).append(overlap)
+
+    def _is_kept_for_others(self, overlap: Overlap) -> bool:
+        """Whether another tensor of the source's group needs the same bytes at that step."""
+        block, at = self.home[overlap.source]
+        for tensor, there in self.tied[block].members:
+            if tensor == overlap.source:
+                continue
+            for need in self.needs[tensor]:
+                span = Range(need.span.start + there - at, need.span.stop + there - at)
+                if overlap.step in need.steps and any(
+                    span.overlaps(mine) for mine in self._written_over(overlap)
+                ):
+                    return True
+        return False
 
     def puzzle(self) -> Puzzle:
         blocks = [self._block(group) for group in self.tied]

@@ -1,0 +1,113 @@
+"""Fills the slots of a model whose input waits in a storage, so that its runs can be compared.
+
+On the board the caller fills them. For the proof, ops in front of the model cut the input into rows
+and assign them; they lie above the model's own bytes, whose plan stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from sim.errors import ModelError
+from sim.graph.graph import OFFLINE_PLAN, Graph, Op, Table, Tensor
+from sim.graph.rewrite import ASSIGN, READ, VAR_HANDLE
+from sim.plan.offline import offline_offsets, with_offline_plan
+from sim.program import place
+from sim.ranges import round_up
+
+ROWS = "/rows"
+
+
+def is_fed(before: Graph, after: Graph) -> bool:
+    """Whether inputs of the model as it was are slots of a storage now."""
+    return len(after.inputs) < len(before.inputs) and bool(_slots(after))
+
+
+def fed(before: Graph, after: Graph) -> Graph:
+    """The model with all its inputs again, filled into the slots first.
+
+    Raises ModelError if a slot names no input of the model as it was.
+    """
+    return _Feeder(before, after).graph()
+
+
+def _slots(graph: Graph) -> dict[tuple[str, str], Tensor]:
+    """Slots that are read and that no op of the model has written; what is read from them."""
+    names: dict[int, tuple[str, str]] = {}
+    written: set[tuple[str, str] | None] = set()
+    found: dict[tuple[str, str], Tensor] = {}
+    for op in graph.ops:
+        if op.kind == VAR_HANDLE:
+            key = op.options.text("container") or "", op.options.text("shared_name") or ""
+            names[op.outputs[0]] = key
+        elif op.kind == ASSIGN:
+            written.add(names.get(op.inputs[0]))
+        elif op.kind == READ and op.inputs[0] in names:
+            key = names[op.inputs[0]]
+            if key not in written and key[0]:
+                found.setdefault(key, graph.tensors[op.outputs[0]])
+    return found
+
+
+class _Feeder:
+    def __init__(self, before: Graph, after: Graph) -> None:
+        self.before, self.after = before, after
+        self.tensors = list(after.tensors)
+        self.ops: list[Op] = []
+        offsets = offline_offsets(after)
+        self.offsets = dict(enumerate(offsets)) if offsets else {}
+        self.top = place(after).plan.size_bytes
+
+    def graph(self) -> Graph:
+        here = {self.after.tensors[t].name: t for t in self.after.inputs}
+        inputs = {}
+        for old in (self.before.tensors[t] for t in self.before.inputs):
+            new = here.get(old.name)
+            inputs[old.name] = self._tensor(old) if new is None else new
+        for (storage, slot), part in _slots(self.after).items():
+            name, _, start = slot.rpartition(ROWS)
+            if name not in inputs or not start.isdigit():
+                raise ModelError(f"{self.after.name}: slot {slot!r}: found no input of that name")
+            self._fill(inputs[name], int(start), part, storage, slot)
+        made = replace(
+            self.after,
+            tensors=tuple(self.tensors),
+            ops=(*self.ops, *self.after.ops),
+            inputs=tuple(inputs.values()),
+            signatures=(),
+        )
+        planned = self.after.meta(OFFLINE_PLAN) is not None
+        return with_offline_plan(made, self.offsets) if planned else made
+
+    def _tensor(self, like: Tensor) -> int:
+        made = replace(like, id=len(self.tensors), data=None)
+        self.tensors.append(made)
+        self.offsets[made.id] = self.top
+        self.top = round_up(self.top + made.nbytes, 16)
+        return made.id
+
+    def _constant(self, values: list[int]) -> int:
+        data = np.array(values, "<i4").tobytes()
+        made = Tensor(len(self.tensors), "const", (len(values),), "INT32", data=data)
+        self.tensors.append(made)
+        return made.id
+
+    def _fill(self, source: int, start: int, part: Tensor, storage: str, slot: str) -> None:
+        rows = self._tensor(replace(part, name=f"{part.name}/fed"))
+        handle = Tensor(len(self.tensors), f"{slot}/feed", (), "RESOURCE")
+        self.tensors.append(handle)
+        whole = self.tensors[source].shape
+        axis = next(
+            (i for i, (a, b) in enumerate(zip(part.shape, whole, strict=True)) if a != b), 1
+        )
+        begin = [0] * len(whole)
+        begin[axis] = start
+        at, size = self._constant(begin), self._constant(list(part.shape))
+        options = Table("VarHandleOptions", {"container": storage, "shared_name": slot})
+        self.ops += [
+            Op("SLICE", (source, at, size), (rows,), Table("SliceOptions"), version=2),
+            Op(VAR_HANDLE, (), (handle.id,), options),
+            Op(ASSIGN, (handle.id, rows), (), Table("AssignVariableOptions")),
+        ]
