@@ -35,7 +35,7 @@ class Patch:
 
     A stage is [start, stop, rows, columns, keep]: ops `start` up to `stop` (not included), whose
     output is computed in patches of `rows` x `columns` (0: whole rows); with `keep` 1 a patch keeps
-    the rows that the one below it needs. `feed` and `feed_rows` as for stream.
+    the rows that the one below it needs, and no tensor inside gets more than `rows` at once. `feed` and `feed_rows` as for stream.
     """
 
     stages: tuple[tuple[int, int, int, int, int], ...] | None = None
@@ -82,7 +82,7 @@ class Patch:
 
 
 def _cut(rows: int, keep: bool) -> Cut:
-    return Cut(rows, keep_halos=keep, roll=keep)
+    return Cut(rows, rows if keep else None, keep_halos=keep, roll=keep)
 
 
 def by_patches(shape: tuple[int, ...]) -> Iterator[tuple[Cut, int]]:
