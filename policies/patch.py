@@ -35,7 +35,8 @@ class Patch:
 
     A stage is [start, stop, rows, columns, keep]: ops `start` up to `stop` (not included), whose
     output is computed in patches of `rows` x `columns` (0: whole rows); with `keep` 1 a patch keeps
-    the rows that the one below it needs, and no tensor inside gets more than `rows` at once. `feed` and `feed_rows` as for stream.
+    the rows that the one below it needs, and no tensor inside gets more than `rows` at once. `feed`
+    and `feed_rows` as for stream.
     """
 
     stages: tuple[tuple[int, int, int, int, int], ...] | None = None

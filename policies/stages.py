@@ -30,7 +30,8 @@ from sim.ranges import Range
 MOST_LAYERS = 24
 MOST_OPS = 1500
 NO_LIMIT = 1 << 60
-WORK_PER_OP = 3000  # ops of graphs looked at, for each op of the model: so the search scales
+WORK = 60_000  # ops of graphs looked at
+WORK_PER_OP = 2000  # more of them for each op of the model
 PLACED = 4  # the work of placing an op, as a multiple of that of an estimate
 FRONT = 24
 FINALISTS = 2
@@ -125,7 +126,8 @@ class Staging:
     ) -> None:
         self.graph, self.board, self.goal, self.settings = graph, board, goal, settings
         self.spills, self.feed = spills, feed
-        self.work = WORK_PER_OP * len(graph.ops)
+        self.work = WORK + WORK_PER_OP * len(graph.ops)
+        self.reserve = self.work // 2  # for placing
         steps = range(len(graph.ops))
         self.single = [self._estimate(Range(s, s + 1)) for s in steps]
         self.found: dict[int, list[tuple[int, Plan]]] = {
@@ -139,14 +141,12 @@ class Staging:
         """Plans that none is better than in everything, the best for the goal first."""
         while True:
             front = sorted(self._front(), key=lambda p: self.rank(p.cost))
-            if self._suffices(front[0].cost):
-                return front
             fresh = [s for s in self._around(front[0]) if s not in self.tried]
-            if not fresh:
+            if not fresh or self.work < self.reserve or self._suffices(front[0].cost):
                 return front
             for steps in fresh:
-                if self.work < WORK_PER_OP * len(self.graph.ops) // 2:  # the rest is for placing
-                    return front
+                if self.work < self.reserve:
+                    break
                 self.tried.add(steps)
                 self._try(steps, front[0].cost.peak)
 

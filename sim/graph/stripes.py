@@ -29,6 +29,7 @@ class Cut:
     With `keep_halos` no row is computed twice; without, every stripe stands alone. With `roll` the
     rows of a tensor that are still needed lie together; when the first ones have been read, the
     rest moves down to where they began, and new ones join it there: least memory for one more op.
+    Rows that wait long for a reader, as those of a skip do, stay apart.
     """
 
     rows: int
@@ -48,6 +49,9 @@ class Feed:
     storage: str
     rows: int = 1
 
+
+FEW_WINDOWS = 2
+"""A tensor rolls if no more rows of it wait than this many windows of its widest reader."""
 
 FEED = "FEED"
 """What stands for the op that makes a fed input, in here alone."""
@@ -119,18 +123,11 @@ def _striped(
     graph: Graph, steps: Range, how: Cut, feed: Feed | None = None
 ) -> tuple[Graph, list[Range]]:
     """The striped graph, and the steps of each stripe's ops in it."""
-    edit = Rewrite(graph)
-    runner = _Runner(graph, edit, steps, how, feed)
-    ends = [0]
-    for target in runner.stripes():
-        if not how.keep_halos and runner.made[runner.last] < target.stop:
-            runner.start_anew()
-        runner.advance(runner.last, target.stop)
-        ends.append(len(runner.ops))
-    runner.finish()
-    edit.replace_ops(steps, runner.ops)
+    runner = _Runner(graph, steps, how, feed)
+    ends = runner.run()
+    runner.edit.replace_ops(steps, runner.ops)
     parts = [Range(steps.start + a, steps.start + b) for a, b in itertools.pairwise(ends) if a < b]
-    return edit.graph(), parts
+    return runner.edit.graph(), parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +139,9 @@ class _Piece:
 
 
 class _Runner:
-    def __init__(
-        self, graph: Graph, edit: Rewrite, steps: Range, how: Cut, feed: Feed | None
-    ) -> None:
-        self.graph, self.edit, self.how, self.axis = graph, edit, how, how.axis
+    def __init__(self, graph: Graph, steps: Range, how: Cut, feed: Feed | None) -> None:
+        self.graph, self.how, self.axis = graph, how, how.axis
+        self.edit = edit = Rewrite(graph)
         self.segment: Sequence[Op] = graph.ops[steps.start : steps.stop]
         self.maker = {op.outputs[0]: op for op in self.segment}
         self.feed, self.handles = feed, dict[int, int]()
@@ -157,6 +153,8 @@ class _Runner:
             for tensor in dict.fromkeys(op.reads):
                 if tensor in self.maker:
                     self.readers[tensor].append(op)
+        self.most: dict[int, int] = {}
+        self.rolls = self._rolling(steps) if how.roll else set[int]()
         self.padder = {t: self._padder(t) for t in self.maker}
         self.sides = {
             t: (padding(graph, op) if op else None) or NO_SIDES for t, op in self.padder.items()
@@ -176,16 +174,44 @@ class _Runner:
                 return False
         return any(tensor in op.reads for op in self.segment)
 
+    def _rolling(self, steps: Range) -> set[int]:
+        """Tensors whose rows lie together: not those of which many wait for a reader far behind."""
+        alone = {t for t in self.maker if len(self.readers[t]) == 1}
+        if len(alone) < len(self.maker) - 1:
+            trial = _Runner(self.graph, steps, replace(self.how, roll=False), self.feed)
+            trial.run()
+            for tensor, held in trial.most.items():
+                if held <= FEW_WINDOWS * max(
+                    self._reach(op, tensor) for op in self.readers[tensor]
+                ):
+                    alone.add(tensor)
+        return alone
+
+    def _reach(self, op: Op, tensor: int) -> int:
+        """The most rows of the tensor that one row, or what is made at once, needs."""
+        rows = Range(0, min(self._unit(op), self._height(op.outputs[0])))
+        if padding(self.graph, op):
+            return padded_rows(self.graph, op, rows, self.axis).length
+        found = demands(self.graph, op, rows, self.axis) or ()
+        return max((d.rows.length for d in found if d.tensor == tensor), default=1)
+
+    def run(self) -> list[int]:
+        """Computes the segment's output; how many ops there are after each stripe, from 0 on."""
+        ends = [0]
+        for target in self._stripes():
+            if not self.how.keep_halos and self.made[self.last] < target.stop:
+                self._start_anew()
+            self._advance(self.last, target.stop)
+            ends.append(len(self.ops))
+        self._finish()
+        return ends
+
     def _padder(self, tensor: int) -> Op | None:
         """The reader whose padding goes onto the tensor's pieces: the only one, or the widest."""
         readers = [op for op in self.readers[tensor] if padding(self.graph, op)]
-        if not readers or (len(self.readers[tensor]) > 1 and not self.how.roll):
+        if not readers or (len(self.readers[tensor]) > 1 and tensor not in self.rolls):
             return None
-        return max(readers, key=self._reach)
-
-    def _reach(self, op: Op) -> int:
-        reach: int = padded_rows(self.graph, op, Range(0, 1), self.axis).length
-        return reach
+        return max(readers, key=lambda op: self._reach(op, tensor))
 
     def _above(self, tensor: int) -> int:
         """The rows of padding that the tensor's pieces are counted with."""
@@ -194,7 +220,7 @@ class _Runner:
     def _height(self, tensor: int) -> int:
         return self.graph.tensors[tensor].shape[self.axis]
 
-    def stripes(self) -> list[Range]:
+    def _stripes(self) -> list[Range]:
         """The segment's output rows, so many at a time."""
         height = self._height(self.last)
         rows = round_up(self.how.rows, self._unit(self.maker[self.last]))
@@ -208,7 +234,7 @@ class _Runner:
     def _until(self, op: Op, stop: int) -> int:
         return rows_until(self.graph, op, min(stop, self._height(op.outputs[0])), self.axis)
 
-    def start_anew(self) -> None:
+    def _start_anew(self) -> None:
         """Forgets what is there; each tensor begins with the first row that is needed next."""
         first = {self.last: self.made[self.last]}
         for op in reversed(self.segment):
@@ -228,7 +254,7 @@ class _Runner:
             self.made[tensor] = first.get(tensor, self._height(tensor)) // unit * unit
             self.pieces[tensor] = []
 
-    def advance(self, tensor: int, stop: int) -> None:
+    def _advance(self, tensor: int, stop: int) -> None:
         """Computes the tensor's rows below `stop` that are not there yet."""
         op, height = self.maker[tensor], self._height(tensor)
         unit, chunk = self._unit(op), self.how.chunk
@@ -240,7 +266,7 @@ class _Runner:
             rows = Range(start, self._until(op, end))
             for demand in demands(self.graph, op, rows, self.axis) or ():
                 if demand.tensor in self.maker:
-                    self.advance(demand.tensor, demand.rows.stop)
+                    self._advance(demand.tensor, demand.rows.stop)
             self._compute(op, rows)
             self.made[tensor] = rows.stop
             for source in dict.fromkeys(op.reads):
@@ -273,7 +299,7 @@ class _Runner:
         Where rows roll, those of padding join them only here.
         """
         wanted = padded_rows(self.graph, op, rows, self.axis)
-        if not self.how.roll:
+        if tensor not in self.rolls:
             return self._gather(tensor, wanted)
         above = self._above(tensor)
         real = Range(max(wanted.start, above), min(wanted.stop, above + self._height(tensor)))
@@ -316,8 +342,9 @@ class _Runner:
         """The piece with its reader's padding, rows only at the ends; its rows counted so."""
         sides = list(self.sides[out])
         above, below = sides[self.axis - 1]
-        over = above if rows.start == 0 and not self.how.roll else 0
-        under = below if rows.stop == self._height(out) and not self.how.roll else 0
+        rolls = out in self.rolls
+        over = above if rows.start == 0 and not rolls else 0
+        under = below if rows.stop == self._height(out) and not rolls else 0
         sides[self.axis - 1] = (over, under)
         reader = self.padder[out]
         assert reader is not None
@@ -328,7 +355,7 @@ class _Runner:
         """One tensor with exactly these rows: a piece, a part of one, or several joined."""
         if tensor not in self.maker:
             return self._cut(tensor, _Piece(tensor, Range(0, self._height(tensor))), rows)
-        if self.how.roll:
+        if tensor in self.rolls:
             return self._cut(tensor, self._together(tensor), rows)
         parts = [
             self._cut(tensor, p, Range(max(rows.start, p.rows.start), min(rows.stop, p.rows.stop)))
@@ -364,7 +391,10 @@ class _Runner:
                 if demand.tensor == tensor:
                     first = min(first, demand.rows.start + self._above(tensor))
         kept = [p for p in self.pieces[tensor] if p.rows.stop > first]
-        if self.how.roll and kept and kept[0].rows.start < first:
+        if kept:
+            held = kept[-1].rows.stop - kept[0].rows.start
+            self.most[tensor] = max(self.most.get(tensor, 0), held)
+        if tensor in self.rolls and kept and kept[0].rows.start < first:
             left = Range(first, kept[0].rows.stop)
             kept[0] = _Piece(self._cut(tensor, kept[0], left), left)
         self.pieces[tensor] = kept
@@ -389,7 +419,7 @@ class _Runner:
             parts = joined
         return parts[0]
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Joins the pieces of the segment's output."""
         parts = [piece.tensor for piece in self.pieces[self.last]]
         self._joined(self.last, parts, "/part", into=self.last)
