@@ -22,6 +22,7 @@ from hypothesis import settings as rules
 from hypothesis import strategies as st
 from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS
 
+from sim.deploy.feeder import fed, is_fed
 from sim.deploy.inputs import input_sets
 from sim.deploy.runtime_protocol import Arrays
 from sim.deploy.runtimes import run_litert, run_tflm
@@ -148,6 +149,15 @@ class Situation:
         found = self.draw(st.sampled_from(able), "steps")
         return {"start": found.start, "stop": found.stop}
 
+    def stages(self) -> st.SearchStrategy[tuple[tuple[int, ...], ...]]:
+        """One segment or two behind each other, mostly long ones, cut in any way."""
+        able = sorted(segments(self.graph), key=lambda s: -s.length)[:12]
+        if not able:
+            return st.just(())
+        how = st.tuples(st.integers(1, 6), st.integers(0, 3), st.integers(0, 1))
+        one = st.tuples(st.sampled_from(able), how).map(lambda d: (d[0].start, d[0].stop, *d[1]))
+        return st.lists(one, min_size=1, max_size=2).map(in_a_row)
+
     def values(self, name: str, kinds: tuple[Any, ...]) -> st.SearchStrategy[Any]:
         graph = self.graph
         placed = [t for t in graph.tensors if in_arena(graph)[t.id]]
@@ -159,7 +169,9 @@ class Situation:
             ).map(tuple),
             "axis": lambda: st.sampled_from(["channels", "rows"]),
             "parts": lambda: st.integers(1, 8),
-            "rows": lambda: st.integers(0, 8).map(lambda n: n + 1 if n < 8 else 0),
+            "stages": self.stages,
+            "feed": lambda: st.sampled_from(sorted(s.name for s in self.board.storages)),
+            "feed_rows": lambda: st.integers(1, 3),
         }
         if name in named:
             return named[name]()
@@ -167,6 +179,15 @@ class Situation:
             return st.booleans()
         assert int in kinds, f"{name}: nobody says here which values it takes"
         return st.integers(0, 8)
+
+
+def in_a_row(stages: list[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    """The stages by their first ops, without those that begin before the one ahead ends."""
+    kept: list[tuple[int, ...]] = []
+    for stage in sorted(stages):
+        if not kept or kept[-1][1] <= stage[0]:
+            kept.append(stage)
+    return tuple(kept)
 
 
 def _fields(cls: type[Policy]) -> tuple[dataclasses.Field[Any], ...]:
@@ -208,8 +229,10 @@ def prove(model: Model, program: Program) -> None:
     """It is valid, and both runtimes make of it what they make of the model, in its bytes."""
     program.verify()
     sets, file = input_sets(model.graph, 2, seed=0), to_bytes(program.graph)
+    assert run_tflm(file, ()).head_bytes == program.plan.size_bytes
+    if is_fed(model.graph, program.graph):
+        file = to_bytes(fed(model.graph, program.graph))
     wanted, found = run_tflm(model.file, sets), run_tflm(file, sets)
-    assert found.head_bytes == program.plan.size_bytes
     assert_same(wanted.outputs, found.outputs)
     assert_same(run_litert(model.file, sets), run_litert(file, sets))
 
