@@ -144,7 +144,7 @@ class _Runner:
         self.edit = edit = Rewrite(graph)
         self.segment: Sequence[Op] = graph.ops[steps.start : steps.stop]
         self.maker = {op.outputs[0]: op for op in self.segment}
-        self.feed, self.handles = feed, dict[int, int]()
+        self.feed, self.handles = feed, dict[tuple[int, int], int]()
         self.fed = [t for t in graph.inputs if feed and self._can_be_fed(t)]
         self.maker.update({t: Op(FEED, (), (t,)) for t in self.fed})
         self.last = self.segment[-1].outputs[0]
@@ -314,13 +314,14 @@ class _Runner:
         assert feed is not None
         for start in range(rows.start, rows.stop, feed.rows):
             stop = min(start + feed.rows, self._height(tensor))
-            if start not in self.handles:
+            slot = (tensor, start)
+            if slot not in self.handles:
                 handle = self.edit.handle(feed.storage, f"{like.name}/rows{start}")
-                self.handles[start] = handle.outputs[0]
+                self.handles[slot] = handle.outputs[0]
                 self.add(handle)
             piece = self.tensor(like, resized(like.shape, self.axis, stop - start), f"/row{start}")
             options = Table("ReadVariableOptions")
-            self.add(Op("READ_VARIABLE", (self.handles[start],), (piece,), options))
+            self.add(Op("READ_VARIABLE", (self.handles[slot],), (piece,), options))
             part = Range(start, stop)
             if self.sides[tensor] != NO_SIDES:
                 piece, part = self._padded(tensor, piece, part)
