@@ -62,11 +62,13 @@ class Stage:
 
 
 def with_feed(graph: Graph, stage: Stage, feed: Feed | None) -> Stage:
-    """The stage with the feed, if the graph's inputs are all that it reads from outside."""
+    """The stage with the feed, if it reads the graph's inputs alone and is their only reader."""
     ops = graph.ops[stage.steps.start : stage.steps.stop]
     made = {t for op in ops for t in op.outputs}
-    read = {t for op in ops for t in op.reads if not graph.tensors[t].is_constant}
-    return replace(stage, feed=feed) if read - made <= set(graph.inputs) else stage
+    read = {t for op in ops for t in op.reads if not graph.tensors[t].is_constant} - made
+    others = {t for s, op in enumerate(graph.ops) if s not in stage.steps for t in op.reads}
+    able = read <= set(graph.inputs) and not read & (others | set(graph.outputs))
+    return replace(stage, feed=feed) if able else stage
 
 
 def fed_from(board: Board, storage: str | None, rows: int) -> Feed | None:
