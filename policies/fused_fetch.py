@@ -1,63 +1,145 @@
-"""fused_fetch: a tensor that waits in a storage leaves and comes back piece by piece of its rows.
+"""fused_fetch: a tensor that waits in a storage comes back a few rows at a time, into its reader.
 
-The rule: a stage runs by rows, as in `stream`; what then waits long are pieces of a few rows, and
-those are spilled, as in `spill`. So a spilled tensor never exists whole, neither before it goes nor
-after it comes back. TinySeg (LCTES 2024, section 4) fuses the fetch into its reader alike, with
-custom ops.
+The rule: a tensor that waits long for a stage that runs by rows, as a skip does, lies in a storage,
+some rows to a slot. The stage fetches them just before it needs them, one slot ahead; a stage that
+makes such a tensor writes its rows as they are made. So it never exists whole after it was spilled,
+nor, if a stage makes it, before. TinySeg (LCTES 2024, section 4) fuses the fetch into its reader
+alike, with custom ops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from policies.cold import cold_ranges
 from policies.spill import Spill
-from policies.stages import Stage, Staging, by_rows, by_rows_finely, check_stages, staged
+from policies.stages import NEAR, Stage, Staging, by_rows, by_rows_finely, check_stages, staged
 from policies.stream import Stream, told
 from sim.device.board import Board
+from sim.errors import CannotFitError
 from sim.graph.graph import Graph
-from sim.policy import Goal, Policy
+from sim.graph.stripes import Feed
+from sim.policy import Goal, Policy, check_counts
 
-SPILLS_TRIED = 3
+SLOT_ROWS = 4
+SETS_TRIED = 2
+DRAINS = (0, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class FusedFetch:
     """Parameters left out are chosen for the goal.
 
-    `stages` as for stream; `storage` and `target` as for spill.
+    `stages` as for stream; `tensors` are the names of those that wait in the `storage`, `rows` rows
+    to a slot, written in the background for `drain` ops. `target` is that of a spill of whole
+    tensors afterwards; there is none without.
     """
 
     stages: tuple[tuple[int, int, int, int, int], ...] | None = None
+    tensors: tuple[str, ...] | None = None
     storage: str | None = None
+    rows: int | None = None
+    drain: int = 0
     target: int | None = None
 
     name: ClassVar[str] = "fused_fetch"
-    summary: ClassVar[str] = "layers run by rows; rows that wait long wait in a storage"
+    summary: ClassVar[str] = "what waits long lies in a storage and comes back row by row"
     packs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_stages(self.stages, ("rows", 1), ("chunk", 0), ("roll", 0))
-        self._spill()
+        check_counts(self, "rows", "drain", "target")
+        if self.rows == 0:
+            raise ValueError(f"rows: found {self.rows}, wanted 1 or above")
+        Spill(storage=self.storage, target=self.target, tensors=self.tensors)
 
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
-        stages = self._stages(graph, board, goal)[0]
-        return self._spill().apply(staged(graph, stages), board, goal)
+        if self.stages is None:
+            best = next(iter(self.candidates(graph, board, goal)))
+            return best.apply(graph, board, goal)
+        stages, storage = Stream(self.stages).cut(graph, board), self._storage(graph, board)
+        names = frozenset(self.tensors or ()) & _fed(graph, stages)
+        if names:
+            feed = Feed(storage, self.rows or SLOT_ROWS, names, ahead=1)
+            stages = [replace(stage, feed=feed) for stage in stages]
+        made = staged(graph, stages, self.drain)
+        if self.target is None:
+            return made
+        return Spill(storage=storage, target=self.target).apply(made, board, goal)
 
     def candidates(self, graph: Graph, board: Board, goal: Goal) -> Iterator[Policy]:
-        """The best stages, each with spill's mildest and strongest; and spill alone."""
-        for stages in self._stages(graph, board, goal):
-            settings = list(self._spill().candidates(staged(graph, stages), board, goal))
-            for found in dict.fromkeys([*settings[:1], *settings[-SPILLS_TRIED:]]):
-                assert isinstance(found, Spill)
-                yield FusedFetch(told(stages), found.storage, found.target)
-
-    def _stages(self, graph: Graph, board: Board, goal: Goal) -> list[tuple[Stage, ...]]:
+        """Stages fed with all that waits long, and with the largest alone; then spills alone."""
         if self.stages is not None:
-            return [tuple(Stream(self.stages).cut(graph, board))]
-        plans = Staging(graph, board, goal, by_rows, spills=True).best(by_rows_finely)
-        return list(dict.fromkeys((*(plan.stages for plan in plans), ())))
+            yield self
+            return
+        storage = self._storage(graph, board)
+        for names in self._sets(graph):
+            feed = Feed(storage, self.rows or SLOT_ROWS, names, ahead=1)
+            search = Staging(graph, board, goal, by_rows, feed=feed)
+            for plan in search.best(by_rows_finely):
+                fed = names & _fed(graph, plan.stages)
+                if not fed:
+                    continue
+                slots = (max(s.cut.rows for s in plan.stages), SLOT_ROWS)
+                for rows in dict.fromkeys([self.rows] if self.rows else slots):
+                    for drain in DRAINS:
+                        yield replace(
+                            self, stages=told(plan.stages), tensors=tuple(sorted(fed)),
+                            storage=storage, rows=rows, drain=drain,
+                        )  # fmt: skip
+        for found in Spill(storage=storage, target=self.target).candidates(graph, board, goal):
+            assert isinstance(found, Spill)
+            if found.window is None:
+                yield replace(self, stages=(), tensors=(), storage=storage, target=found.target)
 
-    def _spill(self) -> Spill:
-        return Spill(storage=self.storage, target=self.target)
+    def _sets(self, graph: Graph) -> list[frozenset[str]]:
+        """Which tensors wait together: those named, or all that could, and the largest of them."""
+        if self.tensors is not None:
+            return [frozenset(self.tensors)]
+        waiting = _waiting(graph)
+        sets = (frozenset(waiting), frozenset(waiting[:1]))
+        return [s for s in dict.fromkeys(sets) if s][:SETS_TRIED]
+
+    def _storage(self, graph: Graph, board: Board) -> str:
+        """The one named, or the quickest. Raises CannotFitError on a board without any."""
+        if self.storage is not None:
+            return board.storage(self.storage).name
+        if not board.storages:
+            raise CannotFitError(
+                f"fused_fetch: {graph.name}: board {board.name}: storage: found none, wanted one "
+                f"for {', '.join(repr(n) for n in _waiting(graph)) or 'what waits'}"
+            )
+        probe = 1 << 14
+        return min(board.storages, key=lambda s: s.read_ps(probe) + s.write_ps(probe)).name
+
+
+def _waiting(graph: Graph) -> list[str]:
+    """Names of images that wait for more than a few steps, the largest first."""
+    counts = Counter(t.name for t in graph.tensors)
+    sizes = {
+        graph.tensors[cold.tensor].name: cold.size
+        for cold in cold_ranges(graph)
+        if cold.gap.length > NEAR and cold.made >= 0
+    }
+    images = {t.name for t in graph.tensors if len(t.shape) == 4 and t.shape[0] == 1}
+    able = [n for n in sizes if counts[n] == 1 and n in images]
+    return sorted(able, key=lambda n: (-sizes[n], n))
+
+
+def _fed(graph: Graph, stages: Sequence[Stage]) -> frozenset[str]:
+    """Tensors all of whose readers can do without them whole: fed, in their stage, or near."""
+    stage_of = {step: s for s in stages for step in range(s.steps.start, s.steps.stop)}
+    makers = {t: step for step, op in enumerate(graph.ops) for t in op.outputs}
+    found = set()
+    for tensor, maker in makers.items():
+        readers = [step for step, op in enumerate(graph.ops) if tensor in op.reads]
+        home = stage_of.get(maker)
+        fed = [r for r in readers if r in stage_of and stage_of[r] is not home]
+        rest = [r for r in readers if r not in fed]
+        able = all(stage_of.get(r) is home and (home or r <= maker + NEAR) for r in rest)
+        if fed and able and (rest or home is None) and tensor not in graph.outputs:
+            found.add(graph.tensors[tensor].name)
+    return frozenset(found)

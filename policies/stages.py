@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from policies.cold import cold_ranges, least_after_spills
 from sim.device.board import Board
 from sim.device.cost import op_cycles
 from sim.errors import CannotFitError
@@ -20,10 +19,11 @@ from sim.graph.extract import bytes_beside, extract
 from sim.graph.graph import Graph
 from sim.graph.padding import COLUMNS
 from sim.graph.rewrite import drop_dead_tensors
-from sim.graph.stripes import Cut, Feed, is_segment, patch, stripe
+from sim.graph.rewrite import spills as slots_outside
+from sim.graph.stripes import Cut, Feed, is_segment, patch, store, stripe
 from sim.plan.blocks import puzzle
 from sim.plan.packer import pack
-from sim.plan.runtime_overhead import runtime_overhead
+from sim.plan.runtime_overhead import Overhead, runtime_overhead
 from sim.policy import Goal
 from sim.ranges import Range
 
@@ -35,6 +35,7 @@ WORK_PER_OP = 2000  # more of them for each op of the model
 PLACED = 4  # the work of placing an op, as a multiple of that of an estimate
 FRONT = 24
 FINALISTS = 2
+NEAR = 2  # readers so many steps behind a tensor's maker may take it whole from the arena
 FINER = 1.4  # a stage whose peak is beyond the best by this much is not cut finer
 
 
@@ -50,7 +51,8 @@ class Stage:
     def apply(self, graph: Graph) -> Graph:
         """Raises CannotFitError if the ops can't be cut so."""
         steps = self.steps
-        able = 0 <= steps.start < steps.stop <= len(graph.ops) and is_segment(graph, steps)
+        within = 0 <= steps.start < steps.stop <= len(graph.ops)
+        able = within and is_segment(graph, steps, feed=self.feed)
         if not able or (self.columns and not is_segment(graph, steps, COLUMNS)):
             raise CannotFitError(
                 f"{graph.name}: ops {steps.start}..{steps.stop}: not a segment that can run by "
@@ -62,12 +64,16 @@ class Stage:
 
 
 def with_feed(graph: Graph, stage: Stage, feed: Feed | None) -> Stage:
-    """The stage with the feed, if it reads the graph's inputs alone and is their only reader."""
+    """The stage with the feed; if that is of the graph's inputs, only if it alone reads them."""
+    if feed is not None and feed.tensors:
+        return replace(stage, feed=feed)
     ops = graph.ops[stage.steps.start : stage.steps.stop]
     made = {t for op in ops for t in op.outputs}
     read = {t for op in ops for t in op.reads if not graph.tensors[t].is_constant} - made
     others = {t for s, op in enumerate(graph.ops) if s not in stage.steps for t in op.reads}
     able = read <= set(graph.inputs) and not read & (others | set(graph.outputs))
+    names = [graph.tensors[t].name for t in graph.inputs]
+    able = able and all(names) and len(set(names)) == len(names)  # slots go by them
     return replace(stage, feed=feed) if able else stage
 
 
@@ -80,11 +86,23 @@ Settings = Callable[[tuple[int, ...]], Iterator[tuple[Cut, int]]]
 """For an output's shape, cuts and columns worth trying, coarse ones first."""
 
 
-def staged(graph: Graph, stages: Sequence[Stage]) -> Graph:
-    """The graph with each of its stages cut; stages don't overlap."""
+def staged(graph: Graph, stages: Sequence[Stage], drain: int = 0) -> Graph:
+    """The graph with each of its stages cut; stages don't overlap.
+
+    What stages are fed with and none of them makes is written to its slots once it is made, which
+    may take `drain` ops more.
+    """
+    if not stages:
+        return drop_dead_tensors(graph)
+    feeds = {name: s.feed for s in stages if s.feed for name in s.feed.tensors}
+    makers = {graph.tensors[t].name: s for s, op in enumerate(graph.ops) for t in op.outputs}
     for stage in sorted(stages, key=lambda s: -s.steps.start):
         graph = stage.apply(graph)
-    return drop_dead_tensors(graph) if not stages else graph
+    for name in sorted(feeds):
+        if not any(makers.get(name, -1) in stage.steps for stage in stages):
+            tensor = next(t.id for t in graph.tensors if t.name == name)
+            graph = store(graph, tensor, feeds[name], drain)
+    return graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +132,7 @@ class Plan:
 
 
 class Staging:
-    """The search for one graph, board and goal; with `spills`, what waits is not counted."""
+    """The search for one graph, board and goal."""
 
     def __init__(
         self,
@@ -123,21 +141,30 @@ class Staging:
         goal: Goal,
         settings: Settings,
         *,
-        spills: bool = False,
         feed: Feed | None = None,
     ) -> None:
         self.graph, self.board, self.goal, self.settings = graph, board, goal, settings
-        self.spills, self.feed = spills, feed
+        self.feed = feed
+        self.stored = feed.tensors if feed else frozenset[str]()
+        self.fed_inputs = graph.inputs if feed and not feed.tensors else ()
         self.work = WORK + WORK_PER_OP * len(graph.ops)
         self.reserve = self.work // 2  # for placing
         steps = range(len(graph.ops))
-        self.single = [self._estimate(Range(s, s + 1)) for s in steps]
+        self.single = [self._alone(s) for s in steps]
         self.found: dict[int, list[tuple[int, Plan]]] = {
             s: [(s + 1, Plan(self.single[s]))] for s in steps
         }
         self.tried: set[Range] = set()
-        ends = (*(() if feed else graph.inputs), *graph.outputs)
+        ends = (*(() if self.fed_inputs else graph.inputs), *graph.outputs)
         self.least = max((graph.tensors[t].nbytes for t in ends), default=0)
+
+    def _alone(self, step: int) -> Cost:
+        """What an op comes to as it is; without limit if it needs what comes by rows only."""
+        cost = self._estimate(Range(step, step + 1))
+        tensors = self.graph.tensors
+        by_rows = [t for t in self.graph.ops[step].reads if tensors[t].name in self.stored]
+        lately = {t for op in self.graph.ops[max(0, step - NEAR) : step] for t in op.outputs}
+        return cost if lately.issuperset(by_rows) else replace(cost, peak=NO_LIMIT)
 
     def plans(self) -> list[Plan]:
         """Plans that none is better than in everything, the best for the goal first."""
@@ -159,8 +186,6 @@ class Staging:
         turn takes the setting that serves the goal best then.
         """
         made: list[Plan] = []
-        if self.spills:
-            return self.plans()[:FINALISTS]
         for plan in self.plans()[:FINALISTS]:
             made.append(self._polished(self._placed(plan.stages), finer))
         return sorted(made, key=lambda p: self.rank(p.cost))
@@ -190,7 +215,7 @@ class Staging:
         found = puzzle(made, self.goal.kernels, aliasing=self.goal.aliasing)
         peak = pack(found.blocks, found.apart, floor=found.floor(), effort=0).size_bytes
         cycles = sum(op_cycles(made, op, self.board) for op in made.ops)
-        return Plan(Cost(peak, self._tail(made) - self._tail(self.graph), cycles), stages)
+        return Plan(Cost(peak, self._beside(made, peak) - self._fixed, cycles), stages)
 
     def rank(self, cost: Cost) -> tuple[int, ...]:
         """Less is better for the goal."""
@@ -204,8 +229,22 @@ class Staging:
     @cached_property
     def _fixed(self) -> int:
         """What TFLM takes for the graph as it is, beside the activations."""
-        found = runtime_overhead(self.graph, head_bytes=0, kernels=self.goal.kernels)
+        peaks = (cost.peak for cost in self.single if cost.peak < NO_LIMIT)
+        peak = max(peaks, default=0)
+        return self._beside(self.graph, peak)
+
+    def _beside(self, graph: Graph, peak: int) -> int:
+        """What TFLM takes beside these activations; they lie where it planned, so that counts."""
+        found = self._overhead(graph, peak)
         return found.tail_bytes + found.temporary_bytes
+
+    def _overhead(self, graph: Graph, head: int) -> Overhead:
+        return runtime_overhead(
+            graph,
+            head_bytes=head,
+            kernels=self.goal.kernels,
+            variables_in_arena=not slots_outside(graph),
+        )
 
     def _suffices(self, cost: Cost) -> bool:
         if self.goal.minimize in ("activations", "arena"):
@@ -244,13 +283,16 @@ class Staging:
                     if self._whole(stop - 1, stop)[1] < peak and steps not in self.tried:
                         found.append((stop - start, start, steps))
         ordered = dict.fromkeys(steps for _, _, steps in sorted(found))
-        return [s for s in ordered if is_segment(self.graph, s)]
+        return [s for s in ordered if is_segment(self.graph, s, feed=self.feed)]
 
     def _whole(self, start: int, stop: int) -> tuple[int, int]:
         """Bytes of what the first op reads and of what the last one makes."""
         tensors = self.graph.tensors
-        fed = self.graph.inputs if self.feed else ()
-        read = [tensors[t] for t in self.graph.ops[start].reads if t not in fed]
+        read = [
+            tensors[t]
+            for t in self.graph.ops[start].reads
+            if t not in self.fed_inputs and tensors[t].name not in self.stored
+        ]
         made = self.graph.ops[stop - 1].outputs
         return (
             sum(t.nbytes for t in read if t.data is None),
@@ -273,7 +315,7 @@ class Staging:
 
     def _estimate(self, steps: Range, stage: Stage | None = None) -> Cost:
         """What the ops of these steps come to as a stage, or as they are."""
-        part = extract(self.graph, steps)
+        part = extract(self.graph, steps, self.stored if stage else frozenset())
         made = part
         if stage is not None:
             made = replace(stage, steps=Range(0, len(part.ops))).apply(part)
@@ -281,16 +323,12 @@ class Staging:
             if len(made.ops) > MOST_OPS:
                 return Cost(NO_LIMIT, 0, 0)
         found = puzzle(made, self.goal.kernels, aliasing=self.goal.aliasing)
-        if self.spills:
-            peak = least_after_spills(cold_ranges(made), found.live())
-        else:
-            peak = found.floor() + bytes_beside(self.graph, steps)
+        peak = found.floor() + bytes_beside(self.graph, steps, self.stored)
         cycles = sum(op_cycles(made, op, self.board) for op in made.ops)
-        extra = self._tail(made) - self._tail(part) if stage is not None else 0
+        extra = 0
+        if stage is not None:
+            extra = self._overhead(made, 0).tail_bytes - self._overhead(part, 0).tail_bytes
         return Cost(peak, extra, cycles)
-
-    def _tail(self, graph: Graph) -> int:
-        return runtime_overhead(graph, head_bytes=0, kernels=self.goal.kernels).tail_bytes
 
 
 def _with(front: list[Plan], plan: Plan) -> list[Plan]:
@@ -341,8 +379,10 @@ def check_feed(storage: object, rows: object) -> None:
 
 
 def by_rows(shape: tuple[int, ...]) -> Iterator[tuple[Cut, int]]:
-    """Halos kept, windows that roll: few stripes first."""
-    for rows in _heights(shape[1], (3, 8, 24)):
+    """Halos kept: few stripes first, the finer ones with windows that roll."""
+    for rows in _heights(shape[1], (4, 8, 24)):
+        if rows * 4 >= shape[1]:
+            yield Cut(rows), 0
         yield Cut(rows, roll=True), 0
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import policies.stages
+
 SHARED = Path(__file__).parents[2] / "shared" / "models"
 
 settings.register_profile(
@@ -27,3 +29,10 @@ def model_path(request: pytest.FixtureRequest) -> Path:
     """A real int8 model; tests that ask for it are skipped where there is none."""
     path: Path = request.param
     return path
+
+
+@pytest.fixture
+def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search for stages does little work: what it finds is worse then, never wrong."""
+    monkeypatch.setattr(policies.stages, "WORK", 600)
+    monkeypatch.setattr(policies.stages, "WORK_PER_OP", 50)

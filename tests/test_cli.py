@@ -26,6 +26,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For what asks all policies, some of which search long."""
+    path = tmp_path_factory.mktemp("models") / "small.tflite"
+    write(unet(16, 24, (4, 8)), path)
+    return path
+
+
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, Any, str]:
     """Exit code, the JSON document on stdout (None if there is none), stderr."""
     code = main([str(a) for a in arguments])
@@ -60,14 +68,15 @@ def test_all_registered_policies_when_none_is_named(
     assert [r["policy"] for r in found["results"]] == [p["name"] for p in listed["policies"]]
 
 
+@pytest.mark.usefixtures("little_work")
 def test_a_budget_that_no_policy_meets_gives_exit_1(
-    capsys: pytest.CaptureFixture[str], model: Path
+    capsys: pytest.CaptureFixture[str], small: Path
 ) -> None:
-    arguments = ["compare", model, "--board", BOARD, "--sram", "16KiB", "--json"]
+    arguments = ["compare", small, "--board", BOARD, "--sram", "2KiB", "--json"]
     code, found, _ = call(capsys, *arguments)
     assert code == 1
     assert not any(r["fits"] for r in found["results"])
-    assert found["board"]["sram_bytes"] == 16 * 1024
+    assert found["board"]["sram_bytes"] == 2 * 1024
 
 
 def test_spill_when_it_is_needed(capsys: pytest.CaptureFixture[str], model: Path) -> None:
@@ -176,10 +185,10 @@ def test_a_storage_that_the_board_lacks_stands_in_the_row(
     assert found["results"][1]["arena_bytes"] is None
 
 
-def test_tables_are_good_at_80_columns(model: Path) -> None:
+def test_tables_are_good_at_80_columns(small: Path) -> None:
     for arguments in (
-        ["compare", model, "--board", BOARD, "--minimize", "activations"],
-        ["inspect", model, "--board", BOARD],
+        ["compare", small, "--board", BOARD, "--sram", "16KiB"],
+        ["inspect", small, "--board", BOARD],
         ["boards"],
         ["boards", BOARD],
         ["policies"],

@@ -17,7 +17,7 @@ from sim.engine.run import simulate as engine
 from sim.errors import CannotFitError, ModelError, PlanError, PolicyError, SpillwayError
 from sim.graph.graph import Graph
 from sim.policy import MINIMIZE, Choice, Goal, Policy, parse_choice
-from sim.program import Program, place
+from sim.program import Program, pack_graph, place
 from sim.report import report
 from sim.trace import BUS, COMPUTE, CORE, STALL, Span, Trace
 from tests.graphs import Net, unet
@@ -248,7 +248,7 @@ def test_trials_are_short_and_the_best_runs_all_frames() -> None:
 def test_with_the_engine_each_row_is_what_its_program_does() -> None:
     graph = unet(16, 24, (4, 8, 16))
     baseline = place(graph)
-    goal = Goal(baseline.arena().required - 1)
+    goal = Goal(pack_graph(graph)[0].arena().required - 1)
     texts = ("baseline", "plan", "spill", "spill(storage=uart)", "spill(storage=floppy)")
     found = compare(graph, BOARD, goal, [parse_choice(t) for t in texts], engine, frames=6, seed=2)
     assert [o.choice.name for o in found.outcomes] == ["baseline", "plan", *["spill"] * 3]

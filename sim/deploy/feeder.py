@@ -21,8 +21,8 @@ ROWS = "/rows"
 
 
 def is_fed(before: Graph, after: Graph) -> bool:
-    """Whether inputs of the model as it was are slots of a storage now."""
-    return len(after.inputs) < len(before.inputs) and bool(_slots(after))
+    """Whether inputs of the model as it was wait in slots of a storage now."""
+    return bool(slots_to_fill(after).keys() - slots_to_fill(before).keys())
 
 
 def fed(before: Graph, after: Graph) -> Graph:
@@ -33,7 +33,7 @@ def fed(before: Graph, after: Graph) -> Graph:
     return _Feeder(before, after).graph()
 
 
-def _slots(graph: Graph) -> dict[tuple[str, str], Tensor]:
+def slots_to_fill(graph: Graph) -> dict[tuple[str, str], Tensor]:
     """Slots that are read and that no op of the model has written; what is read from them."""
     names: dict[int, tuple[str, str]] = {}
     written: set[tuple[str, str] | None] = set()
@@ -66,7 +66,10 @@ class _Feeder:
         for old in (self.before.tensors[t] for t in self.before.inputs):
             new = here.get(old.name)
             inputs[old.name] = self._tensor(old) if new is None else new
-        for (storage, slot), part in _slots(self.after).items():
+        own = slots_to_fill(self.before)
+        for (storage, slot), part in slots_to_fill(self.after).items():
+            if (storage, slot) in own:
+                continue
             name, _, start = slot.rpartition(ROWS)
             if name not in inputs or not start.isdigit():
                 raise ModelError(f"{self.after.name}: slot {slot!r}: found no input of that name")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sim import __version__
 from sim.deploy.c_text import macros, single, table, text, unsigned
+from sim.deploy.header_fed import fed_section
 from sim.deploy.header_slots import arena_offset, slots_section, transfers_section
 from sim.deploy.slots import Slot, slot_table
 from sim.device.board import Board
@@ -123,6 +124,7 @@ def config_header(
         _tensors("INPUT", program, graph.inputs),
         _tensors("OUTPUT", program, graph.outputs),
         slots_section(board, slots),
+        fed_section(graph, slots),
         transfers_section(program, slots),
         "#endif  /* SPILLWAY_MODEL_CONFIG_H_ */\n",
     ]

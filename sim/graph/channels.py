@@ -21,7 +21,7 @@ from sim.errors import PolicyError
 from sim.graph.graph import LEFT_OUT, PACKED_BITS, Graph, Op, Quantization, Table, Tensor
 from sim.graph.rewrite import Rewrite
 from sim.graph.rows import cut, resized
-from sim.graph.stripes import CONCATENATION_INPUTS
+from sim.graph.striper import CONCATENATION_INPUTS
 from sim.ranges import Range
 
 COPIED = frozenset({"FLOAT32", "INT8", "INT16", "INT32"})

@@ -10,26 +10,40 @@ from sim.graph.rewrite import drop_dead_tensors
 from sim.ranges import Range, round_up
 
 
-def extract(graph: Graph, steps: Range) -> Graph:
-    """The ops of these steps; what they read comes in, what is read later goes out."""
+def extract(graph: Graph, steps: Range, stored: frozenset[str] = frozenset()) -> Graph:
+    """The ops of these steps; what they read comes in, what is read later goes out.
+
+    Tensors named in `stored` don't go out: they leave through a storage.
+    """
     ops = graph.ops[steps.start : steps.stop]
     made = {t for op in ops for t in op.outputs}
     read = dict.fromkeys(t for op in ops for t in op.reads)
     later = {t for op in graph.ops[steps.stop :] for t in op.reads} | set(graph.outputs)
     inputs = tuple(t for t in read if t not in made and graph.tensors[t].data is None)
-    outputs = tuple(t for t in (*inputs, *dict.fromkeys(made)) if t in later)
+    outputs = tuple(
+        t
+        for t in (*inputs, *dict.fromkeys(made))
+        if t in later and not (t in made and t in read and graph.tensors[t].name in stored)
+    )
     part = replace(
         graph.without_plan(), ops=ops, inputs=inputs, outputs=tuple(sorted(outputs)), signatures=()
     )
     return drop_dead_tensors(part)
 
 
-def bytes_beside(graph: Graph, steps: Range) -> int:
-    """The most bytes alive during these steps that the ops there have nothing to do with."""
+def bytes_beside(graph: Graph, steps: Range, stored: frozenset[str] = frozenset()) -> int:
+    """The most bytes alive during these steps that the ops there have nothing to do with.
+
+    Without tensors named in `stored`, which wait elsewhere.
+    """
     ops = graph.ops[steps.start : steps.stop]
     used = {t for op in ops for t in (*op.reads, *op.outputs)}
     lifetimes, placed = timeline(graph).lifetimes, in_arena(graph)
-    beside = [t for t, life in enumerate(lifetimes) if placed[t] and t not in used]
+    beside = [
+        t
+        for t, life in enumerate(lifetimes)
+        if placed[t] and t not in used and graph.tensors[t].name not in stored
+    ]
     return max(
         sum(
             round_up(graph.tensors[t].nbytes, ARENA_ALIGNMENT)

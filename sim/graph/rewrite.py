@@ -132,6 +132,29 @@ class Rewrite:
             if end == len(self._graph.ops):
                 self._outputs = [copy if t == tensor else t for t in self._outputs]
 
+    def store_rows(
+        self, tensor: int, rows: Range, storage: str, slot: str, after: int, drain: int = 0
+    ) -> None:
+        """Copies rows of a 4-D tensor to a slot of a storage after a step; -1 for an input.
+
+        The transfer may take until `drain` more steps have run.
+        """
+        like = self._tensors[tensor]
+        shape = (like.shape[0], rows.length, *like.shape[2:])
+        part = self.tensor(like, shape, f"/rows{rows.start}")
+        begin = self.constant(np.array([0, rows.start, 0, 0], np.int32))
+        size = self.constant(np.array(shape, np.int32))
+        opened = self.handle(storage, slot)
+        made = [
+            Op("SLICE", (tensor, begin, size), (part,), Table("SliceOptions"), version=2),
+            opened,
+            Op(ASSIGN, (opened.outputs[0], part), (), Table("AssignVariableOptions")),
+        ]
+        if drain:
+            self._hold_until[opened.outputs[0]] = after + drain
+        where = self._before.setdefault(0, []) if after < 0 else self._after.setdefault(after, [])
+        where.extend(made)
+
     def handle(self, storage: str, slot: str) -> Op:
         """The op that opens a slot of a storage; its output is the slot's handle."""
         made = Tensor(len(self._tensors), f"{slot}/slot", (), "RESOURCE")

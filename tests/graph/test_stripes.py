@@ -48,7 +48,7 @@ def total_macs(graph: Graph) -> int:
     return sum(macs(graph, op) for op in graph.ops)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), graph=graphs())
 def test_any_segment_in_any_stripes(data: st.DataObject, graph: Graph) -> None:
     axis = data.draw(st.sampled_from([ROWS, ROWS, COLUMNS]))
@@ -66,11 +66,11 @@ def test_any_segment_in_any_stripes(data: st.DataObject, graph: Graph) -> None:
     computes_the_same(graph, striped)
 
 
-@pytest.mark.parametrize("rows", [1, 3, 16])
+@pytest.mark.parametrize("rows", [1, 3, 12])
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_whole_unet_by_rows(rows: int, keep: bool) -> None:
     """Skips wait as rows: the long-living tensors never exist whole."""
-    graph = unet(32, 24, (4, 8, 8))
+    graph = unet(24, 16, (4, 8, 8))
     striped = stripe(graph, Range(0, len(graph.ops)), Cut(rows, keep_halos=keep))
     computes_the_same(graph, striped)
     if keep:
@@ -80,7 +80,7 @@ def test_a_whole_unet_by_rows(rows: int, keep: bool) -> None:
 
 def test_large_kernels_strides_and_dilation() -> None:
     net = Net(seed=1)
-    x = net.input(1, 23, 17, 3)
+    x = net.input(1, 21, 11, 3)
     x = net.conv(x, 5, kernel=7, stride=2)
     x = net.depthwise(x, kernel=5, multiplier=2)
     x = net.conv(x, 4, kernel=3, dilation=2)
@@ -112,18 +112,17 @@ def test_transposed_convolutions_whose_kernels_overlap(
 @pytest.mark.parametrize("kind", ["RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"])
 def test_resizing(kind: str, half_pixel: bool) -> None:
     net = Net(seed=3)
-    x = net.conv(net.input(1, 6, 5, 3), 4)
-    up = net.like(x, 1, 12, 20, 4)
+    x = net.conv(net.input(1, 5, 3, 3), 4)
+    up = net.like(x, 1, 10, 12, 4)
     fields = {"align_corners": False, "half_pixel_centers": half_pixel}
     name = "ResizeBilinearOptions" if "BI" in kind else "ResizeNearestNeighborOptions"
-    net.op(kind, [x, net.ints(12, 20)], [up], Table(name, fields), 3)
+    net.op(kind, [x, net.ints(10, 12)], [up], Table(name, fields), 3)
     graph = net.graph(net.conv(up, 2))
     if kind == "RESIZE_NEAREST_NEIGHBOR" and half_pixel:
         assert not is_segment(graph, Range(0, 3))
         return
-    for rows in (1, 3, 5):
-        for axis in (ROWS, COLUMNS):
-            computes_the_same(graph, stripe(graph, Range(0, 3), Cut(rows, axis=axis)))
+    for rows, axis in ((1, ROWS), (3, COLUMNS), (5, ROWS)):
+        computes_the_same(graph, stripe(graph, Range(0, 3), Cut(rows, axis=axis)))
 
 
 def test_columns_and_then_rows() -> None:

@@ -93,7 +93,7 @@ def test_beyond_the_limit_the_plan_is_refused(layer: str) -> None:
     graph = graph_of(LAYERS[layer], (8, 8, 4))
     limit = overlap_limits(graph, graph.ops[-1])[source_of(graph)]
     view = 2 * 8 * 4 if layer == "rows" else None
-    with pytest.raises(PlanError, match="lies on its input|copies onto a part|is overwritten"):
+    with pytest.raises(PlanError, match=r"lies on its input|copies onto a part|is overwritten"):
         place(planned(graph, limit + (1 if limit + 1 != view else 2))).verify()
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from policies.baseline import Baseline
+from policies.patch import Patch
 from policies.plan import Plan
 from policies.spill import Spill
+from policies.stream import Stream
 from sim.device.loader import load_board
 from sim.errors import PolicyError
 from sim.policy import (
@@ -39,6 +41,10 @@ from tests.graphs import unet
         ("spill(window=0)+plan", (Spill(window=0), Plan())),
         ("spill(storage=sd) + spill(storage=uart)", (Spill("sd"), Spill("uart"))),
         ("policies.spill:Spill(lead=2)", (Spill(lead=2),)),
+        ("stream", (Stream(),)),
+        ("stream(stages=[])", (Stream(()),)),
+        ("stream(stages=[[0, 3, 2, 0, 1]], feed=sd)", (Stream(((0, 3, 2, 0, 1),), "sd"),)),
+        ("patch(feed=sd, feed_rows=4)", (Patch(None, "sd", 4),)),
     ],
 )
 def test_what_is_read(text: str, policies: tuple[Any, ...]) -> None:
@@ -83,8 +89,26 @@ def test_values(text: str, value: object) -> None:
         ("spill(window=-1)", "policy spill: window: found -1, wanted a whole number, 0 or above"),
         ("spill(lead=true)", "policy spill: lead: found True, wanted a whole number"),
         ("spill(target=64KiB)", "policy spill: target: found '64KiB', wanted a whole number"),
-        ("stream(rows=few)", "policy stream: rows: found 'few', wanted a whole number"),
-        ("patch(start=-1)", "policy patch: start: found -1, wanted a whole number, 0 or above"),
+        (
+            "stream(rows=2)",
+            "policy stream: parameter: found 'rows', wanted stages, feed, feed_rows",
+        ),
+        (
+            "stream(stages=few)",
+            r"policy stream: stages: found 'few', wanted \[\[start, stop, rows, ",
+        ),
+        ("stream(feed=3)", "policy stream: feed: found 3, wanted a name"),
+        ("patch(stages=[[-1,2,1,0,0]])", r"policy patch: stages: found \(-1, 2, 1, 0, 0\), wanted"),
+        (
+            "patch(feed_rows=0)",
+            "policy patch: feed_rows: found 0, wanted a whole number, 1 or above",
+        ),
+        ("fused_fetch(storage=7)", "policy fused_fetch: storage: found 7, wanted a name"),
+        (
+            "fused_fetch(stages=[3])",
+            r"policy fused_fetch: stages: found 3, wanted \[\[start, stop, ",
+        ),
+        ("fused_fetch(feed=sdram)", "policy fused_fetch: parameter: found 'feed', wanted stages, "),
         ("reorder(beam=x)", "policy reorder: beam: found 'x', wanted a whole number"),
         ("spill(storage=7)", "policy spill: storage: found 7, wanted a name"),
         ("spill(tensors=a)", r"policy spill: tensors: found 'a', wanted a \[list\] of names"),
