@@ -249,11 +249,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"found {unknown[0]!r}, wanted one of {', '.join(ZOO)}")
     options.folder.mkdir(parents=True, exist_ok=True)
     for name in options.names or ZOO:
-        file = to_bytes(ZOO[name]())
-        path = options.folder / f"{name}.tflite"
-        path.write_bytes(file)
-        print(f"{path}: {len(file)} B")
+        path = build(name, options.folder)
+        print(f"{path}: {path.stat().st_size} B")
     return 0
+
+
+def build(name: str, folder: Path) -> Path:
+    """Writes a model of the zoo into the folder, if it is not there yet; its path."""
+    path = folder / f"{name}.tflite"
+    if not path.exists():
+        path.write_bytes(to_bytes(ZOO[name]()))
+    return path
 
 
 if __name__ == "__main__":

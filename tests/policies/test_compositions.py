@@ -172,6 +172,7 @@ class Situation:
             "stages": self.stages,
             "feed": lambda: st.sampled_from(sorted(s.name for s in self.board.storages)),
             "feed_rows": lambda: st.integers(1, 3),
+            "rows": lambda: st.integers(1, 4),
         }
         if name in named:
             return named[name]()
