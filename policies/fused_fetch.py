@@ -97,10 +97,10 @@ class FusedFetch:
 
     def _sets(self, graph: Graph) -> list[frozenset[str]]:
         """Which tensors wait together: those named, or all that could, and the largest of them."""
-        if self.tensors is not None:
-            return [frozenset(self.tensors)]
         waiting = _waiting(graph)
-        sets = (frozenset(waiting), frozenset(waiting[:1]))
+        sets = [frozenset(waiting), frozenset(waiting[:1])]
+        if self.tensors is not None:
+            sets = [frozenset(waiting) & frozenset(self.tensors)]
         return [s for s in dict.fromkeys(sets) if s][:SETS_TRIED]
 
     def _storage(self, graph: Graph, board: Board) -> str:

@@ -74,12 +74,16 @@ def with_feed(graph: Graph, stage: Stage, feed: Feed | None) -> Stage:
     able = read <= set(graph.inputs) and not read & (others | set(graph.outputs))
     names = [graph.tensors[t].name for t in graph.inputs]
     able = able and all(names) and len(set(names)) == len(names)  # slots go by them
+    ends = feed is not None and feed.outputs and made & set(graph.outputs)
+    able = able or bool(ends and not read & set(graph.inputs))
     return replace(stage, feed=feed) if able else stage
 
 
-def fed_from(board: Board, storage: str | None, rows: int) -> Feed | None:
+def fed_from(board: Board, storage: str | None, rows: int, outputs: bool = False) -> Feed | None:
     """The feed from a storage of the board. Raises PolicyError if there is none of the name."""
-    return Feed(board.storage(storage).name, rows) if storage is not None else None
+    if storage is None:
+        return None
+    return Feed(board.storage(storage).name, rows, outputs=outputs)
 
 
 Settings = Callable[[tuple[int, ...]], Iterator[tuple[Cut, int]]]

@@ -37,12 +37,14 @@ class Stream:
     output is computed `rows` rows at a time, the tensors inside at most `chunk` rows at a time (0:
     as many as asked for); `roll` 1 moves kept rows down to make room (see sim.graph.stripes.Cut).
     `feed` names a storage where the model's input waits, `feed_rows` rows to a slot, so that it
-    takes no arena; without, the input lies in the arena and its rows go as they are used.
+    takes no arena; without, the input lies in the arena and its rows go as they are used. With
+    `drain`, the output that a stage makes leaves to that storage by rows as well.
     """
 
     stages: tuple[tuple[int, int, int, int, int], ...] | None = None
     feed: str | None = None
     feed_rows: int = 1
+    drain: bool = False
 
     name: ClassVar[str] = "stream"
     summary: ClassVar[str] = "layers run by rows, depth first, no row computed twice"
@@ -51,6 +53,8 @@ class Stream:
     def __post_init__(self) -> None:
         check_stages(self.stages, ("rows", 1), ("chunk", 0), ("roll", 0))
         check_feed(self.feed, self.feed_rows)
+        if type(self.drain) is not bool or (self.drain and self.feed is None):
+            raise TypeError(f"drain: found {self.drain!r}, wanted true or false, true with a feed")
 
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
         if self.stages is not None:
@@ -66,13 +70,13 @@ class Stream:
             yield replace(self, stages=told(stages))
 
     def _plans(self, graph: Graph, board: Board, goal: Goal) -> list[tuple[Stage, ...]]:
-        feed = fed_from(board, self.feed, self.feed_rows)
+        feed = fed_from(board, self.feed, self.feed_rows, self.drain)
         found = Staging(graph, board, goal, by_rows, feed=feed).best(by_rows_finely)
         return [plan.stages for plan in found]
 
     def cut(self, graph: Graph, board: Board) -> list[Stage]:
         """The stages as the rewriter takes them."""
-        feed = fed_from(board, self.feed, self.feed_rows)
+        feed = fed_from(board, self.feed, self.feed_rows, self.drain)
         return [
             with_feed(
                 graph, Stage(Range(start, stop), Cut(rows, chunk or None, roll=bool(roll))), feed

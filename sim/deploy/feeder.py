@@ -1,7 +1,8 @@
 """Fills the slots of a model whose input waits in a storage, so that its runs can be compared.
 
-On the board the caller fills them. For the proof, ops in front of the model cut the input into rows
-and assign them; they lie above the model's own bytes, whose plan stays as it is.
+On the board the caller fills them, and finds there an output that leaves by rows. For the proof,
+ops in front of the model cut the input into rows and assign them, and ops behind it read the
+output's rows and join them; they lie above the model's own bytes, whose plan stays as it is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from sim.errors import ModelError
 from sim.graph.graph import OFFLINE_PLAN, Graph, Op, Table, Tensor
 from sim.graph.rewrite import ASSIGN, READ, VAR_HANDLE
+from sim.graph.striper import CONCATENATION_INPUTS
 from sim.plan.offline import offline_offsets, with_offline_plan
 from sim.program import place
 from sim.ranges import round_up
@@ -21,14 +23,15 @@ ROWS = "/rows"
 
 
 def is_fed(before: Graph, after: Graph) -> bool:
-    """Whether inputs of the model as it was wait in slots of a storage now."""
-    return bool(slots_to_fill(after).keys() - slots_to_fill(before).keys())
+    """Whether inputs or outputs of the model as it was lie in slots of a storage now."""
+    filled = slots_to_fill(after).keys() - slots_to_fill(before).keys()
+    return bool(filled) or len(after.outputs) < len(before.outputs)
 
 
 def fed(before: Graph, after: Graph) -> Graph:
-    """The model with all its inputs again, filled into the slots first.
+    """The model with all its inputs and outputs again.
 
-    Raises ModelError if a slot names no input of the model as it was.
+    Raises ModelError if a slot names no input of the model as it was, or an output has no slots.
     """
     return _Feeder(before, after).graph()
 
@@ -56,6 +59,7 @@ class _Feeder:
         self.before, self.after = before, after
         self.tensors = list(after.tensors)
         self.ops: list[Op] = []
+        self.behind: list[Op] = []
         offsets = offline_offsets(after)
         self.offsets = dict(enumerate(offsets)) if offsets else {}
         self.top = place(after).plan.size_bytes
@@ -74,15 +78,60 @@ class _Feeder:
             if name not in inputs or not start.isdigit():
                 raise ModelError(f"{self.after.name}: slot {slot!r}: found no input of that name")
             self._fill(inputs[name], int(start), part, storage, slot)
+        outputs = self._collected()
         made = replace(
             self.after,
             tensors=tuple(self.tensors),
-            ops=(*self.ops, *self.after.ops),
+            ops=(*self.ops, *self.after.ops, *self.behind),
             inputs=tuple(inputs.values()),
+            outputs=outputs,
             signatures=(),
         )
         planned = self.after.meta(OFFLINE_PLAN) is not None
         return with_offline_plan(made, self.offsets) if planned else made
+
+    def _collected(self) -> tuple[int, ...]:
+        """The outputs in their old order, those that left by rows joined again."""
+        if len(self.after.outputs) == len(self.before.outputs):
+            return self.after.outputs
+        names, parts = {}, dict[str, list[tuple[int, int, int]]]()
+        for op in self.after.ops:
+            if op.kind == VAR_HANDLE:
+                names[op.outputs[0]] = op.options.text("shared_name") or ""
+            elif op.kind == ASSIGN and op.inputs[0] in names:
+                name, _, start = names[op.inputs[0]].rpartition(ROWS)
+                if start.isdigit():
+                    parts.setdefault(name, []).append((int(start), op.inputs[0], op.inputs[1]))
+        here = {self.after.tensors[t].name: t for t in self.after.outputs}
+        found = []
+        for old in (self.before.tensors[t] for t in self.before.outputs):
+            if old.name not in here and old.name not in parts:
+                raise ModelError(f"{self.after.name}: output {old.name!r}: found no slots of it")
+            known = here.get(old.name)
+            found.append(self._joined(old, sorted(parts[old.name])) if known is None else known)
+        return tuple(found)
+
+    def _joined(self, like: Tensor, parts: list[tuple[int, int, int]]) -> int:
+        rows = []
+        for _, handle, piece in parts:
+            made = self._tensor(replace(self.after.tensors[piece], name=f"{like.name}/left"))
+            self.behind.append(Op(READ, (handle,), (made,), Table("ReadVariableOptions")))
+            rows.append(made)
+        while len(rows) > 1:
+            groups = [
+                rows[i : i + CONCATENATION_INPUTS]
+                for i in range(0, len(rows), CONCATENATION_INPUTS)
+            ]
+            rows = [self._concatenated(like, group) for group in groups]
+        return rows[0]
+
+    def _concatenated(self, like: Tensor, rows: list[int]) -> int:
+        height = sum(self.tensors[t].shape[1] for t in rows)
+        shape = (like.shape[0], height, *like.shape[2:])
+        made = self._tensor(replace(like, shape=shape, shape_signature=()))
+        options = Table("ConcatenationOptions", {"axis": 1})
+        self.behind.append(Op("CONCATENATION", tuple(rows), (made,), options, version=2))
+        return made
 
     def _tensor(self, like: Tensor) -> int:
         made = replace(like, id=len(self.tensors), data=None)

@@ -43,6 +43,7 @@ class Rewrite:
         self._replaced: dict[int, tuple[Op, ...]] = {}
         self._constants: dict[tuple[tuple[int, ...], bytes], int] = {}
         self._outputs = list(graph.outputs)
+        self._dropped: set[int] = set()
 
     def tensor_like(self, tensor: int, suffix: str) -> int:
         """A new activation with the shape, type and quantization of another."""
@@ -155,6 +156,10 @@ class Rewrite:
         where = self._before.setdefault(0, []) if after < 0 else self._after.setdefault(after, [])
         where.extend(made)
 
+    def drop_output(self, tensor: int) -> None:
+        """Takes a tensor from the graph's outputs."""
+        self._dropped.add(tensor)
+
     def handle(self, storage: str, slot: str) -> Op:
         """The op that opens a slot of a storage; its output is the slot's handle."""
         made = Tensor(len(self._tensors), f"{slot}/slot", (), "RESOURCE")
@@ -201,9 +206,10 @@ class Rewrite:
             self._graph.without_plan(),
             tensors=tuple(self._tensors),
             ops=tuple(_with_container(op) for op in ops),
-            outputs=tuple(self._outputs),
+            outputs=tuple(t for t in self._outputs if t not in self._dropped),
         )
-        made = drop_dead_tensors(_rename_signature_outputs(edited, self._graph.outputs))
+        renamed = dict(zip(self._graph.outputs, self._outputs, strict=True))
+        made = drop_dead_tensors(_rename_signature_outputs(edited, renamed, self._dropped))
         made.verify()
         return made
 
@@ -220,10 +226,9 @@ def _flat(edits: Mapping[int, list[Op]]) -> list[Op]:
     return [op for ops in edits.values() for op in ops]
 
 
-def _rename_signature_outputs(graph: Graph, old: tuple[int, ...]) -> Graph:
-    names = dict(zip(old, graph.outputs, strict=True))
+def _rename_signature_outputs(graph: Graph, names: Mapping[int, int], dropped: set[int]) -> Graph:
     signatures = tuple(
-        replace(s, outputs=tuple((name, names.get(t, t)) for name, t in s.outputs))
+        replace(s, outputs=tuple((n, names.get(t, t)) for n, t in s.outputs if t not in dropped))
         if s.subgraph == 0
         else s
         for s in graph.signatures

@@ -43,12 +43,15 @@ class Feed:
     A slot is a variable "tensor/rowsN" in the storage, N being its first row. `tensors` are names;
     without any, they are the graph's inputs, whose slots the caller fills. A stage that makes one
     of the tensors writes its slots. Reading begins `ahead` slots before they are needed.
+    With `outputs`, the graph's output that a stage makes leaves by rows too, and is no output any
+    more; the caller finds it in its slots.
     """
 
     storage: str
     rows: int = 1
     tensors: frozenset[str] = frozenset()
     ahead: int = 0
+    outputs: bool = False
 
 
 FEW_WINDOWS = 2
@@ -81,6 +84,9 @@ class Striper:
         self.feed, self.handles = feed, dict[tuple[int, int], int]()
         self.fed = [t for t in self._named(feed) if t not in self.maker and self._can_be_fed(t)]
         self.tapped = {t for t in self._named(feed) if t in self.maker}
+        self.leaves = bool(feed and feed.outputs and self.segment[-1].outputs[0] in graph.outputs)
+        if self.leaves:
+            self.tapped.add(self.segment[-1].outputs[0])
         self.maker.update({t: Op(FEED, (), (t,)) for t in self.fed})
         self.last = self.segment[-1].outputs[0]
         self.readers: dict[int, list[Op]] = {t: [] for t in self.maker}
@@ -386,6 +392,9 @@ class Striper:
         return parts[0]
 
     def _finish(self) -> None:
-        """Joins the pieces of the segment's output."""
+        """Joins the pieces of the segment's output, but where they have left."""
+        if self.leaves:
+            self.edit.drop_output(self.last)
+            return
         parts = [piece.tensor for piece in self.pieces[self.last]]
         self._joined(self.last, parts, "/part", into=self.last)

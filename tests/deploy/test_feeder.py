@@ -114,6 +114,26 @@ def test_a_storage_that_the_board_lacks(policy: str) -> None:
         program(chain(), f"{policy}(stages=[[0,3,2,0,1]],feed=floppy)")
 
 
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_the_output_leaves_by_rows(rows: int) -> None:
+    graph = chain(23)
+    stop = len(graph.ops)
+    policy = f"stream(stages=[[0,{stop},1,1,1]],feed=sdram,feed_rows={rows},drain=true)"
+    made = program(graph, policy)
+    assert made.graph.inputs == () and made.graph.outputs == ()
+    output = graph.tensors[graph.outputs[0]]
+    left = {slot: n for slot, n in slot_sizes(made).items() if slot.startswith(output.name)}
+    assert sum(left.values()) == output.nbytes
+    found = proof(graph, made)
+    assert (found.litert, found.tflm) == (True, True)
+    assert found.tflm_head_bytes == made.plan.size_bytes
+
+
+def test_only_what_is_fed_can_drain() -> None:
+    with pytest.raises(PolicyError, match="drain: found True, wanted true or false, true with"):
+        parse_choice("stream(drain=true)")
+
+
 def two_inputs(outside: bool) -> Graph:
     """Two branches that are added up; one input may be read again by the last op."""
     net = Net(seed=6, name="two")

@@ -138,6 +138,8 @@ class Situation:
                 drawn |= self.steps()
             else:
                 drawn[f.name] = self.draw(self.values(f.name, kinds), f.name)
+        if not drawn.get("feed"):
+            drawn.pop("drain", None)
         return drawn
 
     def steps(self) -> dict[str, int]:
