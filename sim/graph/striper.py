@@ -84,7 +84,7 @@ class Striper:
         self.feed, self.handles = feed, dict[tuple[int, int], int]()
         self.fed = [t for t in self._named(feed) if t not in self.maker and self._can_be_fed(t)]
         self.tapped = {t for t in self._named(feed) if t in self.maker}
-        self.leaves = bool(feed and feed.outputs and self.segment[-1].outputs[0] in graph.outputs)
+        self.leaves = bool(feed and feed.outputs and self._can_leave())
         if self.leaves:
             self.tapped.add(self.segment[-1].outputs[0])
         self.maker.update({t: Op(FEED, (), (t,)) for t in self.fed})
@@ -113,6 +113,14 @@ class Striper:
         if not feed.tensors:
             return list(self.graph.inputs)
         return [t.id for t in self.graph.tensors if t.name in feed.tensors]
+
+    def _can_leave(self) -> bool:
+        """Whether nobody but the caller reads the segment's output, and slots can go by its name."""
+        last = self.segment[-1].outputs[0]
+        read = any(last in op.reads for op in self.graph.ops)
+        name = self.graph.tensors[last].name
+        alone = sum(t.name == name for t in self.graph.tensors) == 1
+        return last in self.graph.outputs and not read and bool(name) and alone
 
     def _can_be_fed(self, tensor: int) -> bool:
         """Whether all that the segment reads of an input it reads by rows."""
