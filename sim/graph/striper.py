@@ -115,7 +115,7 @@ class Striper:
         return [t.id for t in self.graph.tensors if t.name in feed.tensors]
 
     def _can_leave(self) -> bool:
-        """Whether nobody but the caller reads the segment's output, and slots can go by its name."""
+        """Whether the caller alone reads the segment's output, and slots can go by its name."""
         last = self.segment[-1].outputs[0]
         read = any(last in op.reads for op in self.graph.ops)
         name = self.graph.tensors[last].name
