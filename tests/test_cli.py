@@ -209,3 +209,9 @@ def test_help_imports_little() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich would take some of them for markup: names in a list, a stage's numbers."""
+    assert main(["policies", "stream"]) == 0
+    assert "A stage is [start, stop, rows, chunk, roll]" in capsys.readouterr().out

@@ -26,9 +26,14 @@ PS_PER_DAY = 86_400 * 10**12
 
 
 def console() -> Console:
-    """Standard output; no colour in a pipe or under NO_COLOR, never narrower than 80 columns."""
-    made = Console(highlight=False)
-    return made if sys.stdout.isatty() else Console(highlight=False, width=max(80, made.width))
+    """Standard output; no colour in a pipe or under NO_COLOR, never narrower than 80 columns.
+
+    Brackets are text: parameters and tensor names have them.
+    """
+    made = Console(highlight=False, markup=False)
+    if sys.stdout.isatty():
+        return made
+    return Console(highlight=False, markup=False, width=max(80, made.width))
 
 
 def grouped(nbytes: int) -> str:
