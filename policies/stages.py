@@ -14,7 +14,7 @@ from functools import cached_property
 
 from sim.device.board import Board
 from sim.device.cost import op_cycles
-from sim.errors import CannotFitError
+from sim.errors import CannotFitError, ModelError
 from sim.graph.extract import bytes_beside, extract
 from sim.graph.graph import Graph
 from sim.graph.padding import COLUMNS
@@ -213,8 +213,11 @@ class Staging:
         return plan
 
     def _placed(self, stages: tuple[Stage, ...]) -> Plan:
-        """The plan with its true peak, after a quick packing."""
-        made = staged(self.graph, stages)
+        """The plan with its true peak, after a quick packing; without limit if it can't be made."""
+        try:
+            made = staged(self.graph, stages)
+        except (CannotFitError, ModelError):  # what is fed by rows is read whole as well
+            return Plan(Cost(NO_LIMIT, 0, 0), stages)
         self.work -= PLACED * len(made.ops)
         found = puzzle(made, self.goal.kernels, aliasing=self.goal.aliasing)
         peak = pack(found.blocks, found.apart, floor=found.floor(), effort=0).size_bytes
