@@ -9,7 +9,6 @@ from sim.device.cost import op_cycles
 from sim.graph.graph import Graph
 from sim.plan.blocks import puzzle
 from sim.plan.packer import pack
-from sim.plan.runtime_overhead import runtime_overhead
 from sim.policy import Goal
 
 MOST_OPS = 1500
@@ -34,6 +33,5 @@ def estimate(graph: Graph, board: Board, goal: Goal, *, packed: bool = False) ->
     head = made.floor()
     if packed:
         head = pack(made.blocks, made.apart, floor=head).size_bytes
-    extra = runtime_overhead(graph, head_bytes=head, kernels=goal.kernels)
     cycles = sum(op_cycles(graph, op, board) for op in graph.ops)
-    return Estimate(head, head + extra.tail_bytes + extra.temporary_bytes, cycles)
+    return Estimate(head, goal.target.required(graph, head), cycles)

@@ -16,7 +16,8 @@ from typing import ClassVar
 
 from policies.cold import cold_ranges
 from policies.spill import Spill
-from policies.stages import NEAR, Stage, Staging, by_rows, by_rows_finely, check_stages, staged
+from policies.stages import NEAR, Stage, check_stages, staged
+from policies.staging import Staging, by_rows, by_rows_finely
 from policies.stream import Stream, told
 from sim.device.board import Board
 from sim.errors import CannotFitError

@@ -18,7 +18,7 @@ from sim.errors import CannotFitError, PolicyError
 from sim.graph.graph import Graph
 from sim.graph.rewrite import Rewrite
 from sim.plan.blocks import live_profile
-from sim.plan.runtime_overhead import runtime_overhead
+from sim.plan.runtime import TFLM
 from sim.policy import Goal, Policy, check_counts
 from sim.units import cycles_to_ps
 
@@ -124,7 +124,7 @@ class _Chooser:
     def targets(self) -> list[int]:
         """Levels of activations worth trying: from the budget down to the floor, and the budget."""
         floor, top = self.floor(), max(self.live.values(), default=0)
-        if self.goal.minimize in ("arena", "activations"):
+        if self.goal.wants_memory:
             return [floor]
         levels = {n for n in self.live.values() if floor < n < top}
         levels.update(max(floor, top - cold.size) for cold in self.cold if top - cold.size > floor)
@@ -204,7 +204,7 @@ class _Chooser:
 
         The budget, but never more than the target, nor than what is alive without any spill.
         """
-        if self.goal.minimize in ("arena", "activations"):
+        if self.goal.wants_memory:
             return reached
         target = self.policy.target
         most = target if target is not None else max(self.live.values())
@@ -212,9 +212,9 @@ class _Chooser:
 
     def _room(self, victims: int) -> int:
         """The activations that the budget leaves with so many spills."""
-        extra = runtime_overhead(self.graph, head_bytes=self.floor(), kernels=self.goal.kernels)
+        extra = self.goal.target.overhead(self.graph, self.floor())
         left = self.goal.sram_bytes - extra.persistent_bytes - extra.temporary_bytes
-        return left - victims * BYTES_PER_SPILL
+        return left - victims * (BYTES_PER_SPILL if self.goal.runtime == TFLM else 0)
 
 
 def _add(live: dict[int, int], cold: Cold, nbytes: int) -> None:

@@ -22,7 +22,6 @@ from sim.graph.rewrite import drop_dead_tensors
 from sim.graph.scratch import scratch_bytes
 from sim.graph.stripes import Cut, is_segment, stripe
 from sim.plan.blocks import live_profile
-from sim.plan.runtime_overhead import runtime_overhead
 from sim.policy import Goal, Policy, check_counts
 from sim.ranges import Range
 
@@ -138,7 +137,7 @@ class _Search:
     def __init__(self, policy: Split, graph: Graph, board: Board, goal: Goal) -> None:
         self.policy, self.board, self.goal = policy, board, goal
         self.graph = drop_dead_tensors(graph)
-        self.target = 0 if goal.minimize in ("arena", "activations") else goal.sram_bytes
+        self.target = 0 if goal.wants_memory else goal.sram_bytes
         self.axes = AXES if policy.axis is None else (policy.axis,)
         self.parts = PARTS_TRIED if policy.parts is None else (policy.parts,)
         self.options: dict[tuple[_Splitting, ...], list[_Found]] = {}
@@ -199,9 +198,8 @@ class _Search:
             peaks[steps] = max(live.get(step, 0) for step in range(new, stop))
             old, new = steps.stop, stop
         head = max(live.values(), default=0)
-        extra = runtime_overhead(graph, head_bytes=head, kernels=self.goal.kernels)
         cycles = sum(op_cycles(graph, op, self.board) for op in graph.ops)
-        takes = Estimate(head, head + extra.tail_bytes + extra.temporary_bytes, cycles)
+        takes = Estimate(head, self.goal.target.required(graph, head), cycles)
         here = self._figure(takes) - head + (peaks[last.steps] if last else head)
         return _Found(splits, graph, takes, peaks, here)
 

@@ -11,17 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from policies.stages import (
-    Stage,
-    Staging,
-    by_rows,
-    by_rows_finely,
-    check_feed,
-    check_stages,
-    fed_from,
-    staged,
-    with_feed,
-)
+from policies.stages import Stage, check_feed, check_stages, fed_from, staged, with_feed
+from policies.staging import Staging, by_rows, by_rows_finely
 from sim.device.board import Board
 from sim.graph.graph import Graph
 from sim.graph.stripes import Cut

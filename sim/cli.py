@@ -12,6 +12,7 @@ from sim.errors import SpillwayError
 
 MINIMIZE = ("latency", "energy", "arena", "activations")
 KERNELS = ("reference", "cmsis_nn")
+RUNTIMES = ("tflm", "static")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,6 +100,10 @@ def _model_on_board(command: argparse.ArgumentParser) -> None:
     command.add_argument("--sram", metavar="SIZE", help='the budget, as "320KiB" or "256 KB"')
     command.add_argument("--minimize", choices=MINIMIZE, default=MINIMIZE[0], help="(latency)")
     command.add_argument("--kernels", choices=KERNELS, default=KERNELS[0], help="(reference)")
+    command.add_argument(
+        "--runtime", choices=RUNTIMES, default=RUNTIMES[0],
+        help="tflm, or an engine compiled ahead of time, to which ops cost no bytes (tflm)",
+    )  # fmt: skip
 
 
 def _policies(command: argparse.ArgumentParser) -> None:

@@ -27,7 +27,10 @@ def run(options: argparse.Namespace) -> int:
     scenario = load_scenario(options.scenario)
     board = load_board(scenario.board)
     goal = Goal(
-        scenario.sram_bytes or board.largest_usable_bytes, scenario.minimize, scenario.kernels
+        scenario.sram_bytes or board.largest_usable_bytes,
+        scenario.minimize,
+        scenario.kernels,
+        scenario.runtime,
     )
     return _compare_and_deploy(
         options,
@@ -248,7 +251,7 @@ def _model_on_board(options: argparse.Namespace) -> tuple[Source, Graph, Board, 
         sram = parse_size(options.sram) if options.sram else board.largest_usable_bytes
     except UnitError as error:
         raise SpillwayError(f"--sram: {error}") from None
-    return source, graph, board, Goal(sram, options.minimize, options.kernels)
+    return source, graph, board, Goal(sram, options.minimize, options.kernels, options.runtime)
 
 
 def _board(name: str) -> Board:

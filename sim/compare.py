@@ -10,7 +10,7 @@ from sim.device.board import Board
 from sim.errors import ModelError, PlanError, PolicyError, SpillwayError
 from sim.graph.graph import Graph
 from sim.policy import Choice, Goal
-from sim.program import Arena, Program, Runtime, pack_graph, place
+from sim.program import Arena, Program, pack_graph, place
 from sim.report import Report, check, report
 from sim.trace import Trace
 
@@ -128,7 +128,7 @@ class _Search:
             yield replace(choice, policies=(*first, setting))
 
     def _make(self, choice: Choice) -> Outcome:
-        runtime = Runtime(kernels=self.goal.kernels)
+        runtime = self.goal.target
         rewritten = choice.apply(self.graph, self.board, self.goal)
         if not choice.packs:
             program = place(rewritten, runtime)

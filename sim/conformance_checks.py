@@ -33,8 +33,9 @@ from sim.errors import CannotFitError, MissingToolError, PolicyError
 from sim.graph.graph import OFFLINE_PLAN, Graph
 from sim.graph.tflite_reader import read_bytes
 from sim.graph.tflite_writer import to_bytes
+from sim.plan.runtime import Runtime
 from sim.policy import Choice, Goal, Policy
-from sim.program import Program, Runtime, place
+from sim.program import Program, place
 
 KERNELS = ("reference", "cmsis_nn")
 INPUT_SETS = 3

@@ -14,8 +14,9 @@ from sim.deploy.verify import Verification, verify
 from sim.errors import MissingToolError
 from sim.files import write_whole
 from sim.graph.tflite_reader import read_bytes
+from sim.plan.runtime import Runtime
 from sim.plan.runtime_overhead import required_arena
-from sim.program import Runtime, place
+from sim.program import place
 from sim.result import Source, dumps
 
 RESULT_FILE = "result.json"

@@ -9,7 +9,8 @@ from sim.device.board import Board
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import ARRIVAL, Buffer, Peak, buffers, peak, timeline
 from sim.graph.rewrite import drop_dead_tensors
-from sim.program import Program, Runtime, pack_graph, place
+from sim.plan.runtime import Runtime
+from sim.program import Program, pack_graph, place
 
 
 @dataclass(frozen=True, slots=True)

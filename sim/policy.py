@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from sim.device.board import Board
 from sim.errors import PolicyError
 from sim.graph.graph import Graph
+from sim.plan.runtime import TFLM, Runtime
 
 ENTRY_POINTS = "sim.policies"
 MINIMIZE = ("latency", "energy", "arena", "activations")
@@ -19,16 +20,30 @@ MINIMIZE = ("latency", "energy", "arena", "activations")
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is wanted: a required arena of at most `sram_bytes`, and least of `minimize`."""
+    """What is wanted: a required arena of at most `sram_bytes`, and least of `minimize`.
+
+    `runtime` and `kernels` are what the model is to run on (see sim.plan.runtime).
+    """
 
     sram_bytes: int
     minimize: str = "latency"
     kernels: str = "reference"
+    runtime: str = TFLM
+
+    @property
+    def target(self) -> Runtime:
+        """What interprets the graph."""
+        return Runtime(self.runtime, self.kernels)
+
+    @property
+    def wants_memory(self) -> bool:
+        """Whether less memory is the aim itself, however little the budget asks for."""
+        return self.minimize in ("arena", "activations")
 
     @property
     def aliasing(self) -> bool:
         """Whether views and in-place results may be counted on: not shown for vendor kernels."""
-        return self.kernels == "reference"
+        return self.target.allows_aliasing
 
 
 @runtime_checkable

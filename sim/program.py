@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from sim.device.board import Board
+from sim.device.cost import op_cycles
 from sim.errors import PlanError
-from sim.graph.graph import Graph
+from sim.graph.copies import copies
+from sim.graph.graph import Graph, Op
 from sim.graph.groups import Group
 from sim.graph.lifetimes import ARENA_ALIGNMENT, buffers, peak
-from sim.graph.rewrite import spills
 from sim.plan.blocks import Puzzle, puzzle, tie
 from sim.plan.memory_plan import MemoryPlan, Placement
 from sim.plan.offline import offline_offsets, with_offline_plan
 from sim.plan.packer import Packing, pack
-from sim.plan.runtime_overhead import runtime_overhead
+from sim.plan.runtime import STATIC, Runtime
 from sim.plan.tflm_greedy import ONLINE, tflm_greedy
 from sim.plan.value_check import check_values
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """What interprets the graph on the board: TFLM with these kernels, pointers of `bits`."""
-
-    name: str = "tflm"
-    kernels: str = "reference"
-    bits: int = 32
-
-    @property
-    def allows_aliasing(self) -> bool:
-        """Whether the kernels were seen to copy onto themselves and to work in place."""
-        return self.kernels == "reference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +26,8 @@ class Arena:
     """Bytes of SRAM that a program needs, as TFLM splits them.
 
     `activations` is what TFLM records as the head, scratch included; `required` is the least
-    arena that works, spilled bytes not counted since they lie in their storage.
+    arena that works, spilled bytes not counted since they lie in their storage. A static runtime
+    has no temporary bytes, and its persistent ones are the model's own variables.
     """
 
     activations: int
@@ -58,18 +47,35 @@ class Program:
     def arena(self) -> Arena:
         """The SRAM that this program needs on the board."""
         head = self.plan.size_bytes
-        extra = runtime_overhead(
-            self.graph,
-            head_bytes=head,
-            bits=self.runtime.bits,
-            kernels=self.runtime.kernels,
-            variables_in_arena=not spills(self.graph),
-        )
+        extra = self.runtime.overhead(self.graph, head)
         return Arena(
             activations=head,
             persistent=extra.tail_bytes,
             temporary=extra.temporary_bytes,
             required=head + extra.tail_bytes + extra.temporary_bytes,
+        )
+
+    def cycles(self, board: Board) -> tuple[int, ...]:
+        """Cycles of each op on the board's core, transfers not counted.
+
+        A static engine leaves out the copies of bytes that lie at their place already.
+        """
+        if self.runtime.name != STATIC:
+            return tuple(op_cycles(self.graph, op, board) for op in self.graph.ops)
+        board = board.without_interpreter()
+        at = {p.tensor: p.offset_bytes for p in self.plan.placements if p.tensor is not None}
+        return tuple(
+            op_cycles(self.graph, op, board, staying_bytes=self._staying_bytes(op, at))
+            for op in self.graph.ops
+        )
+
+    def _staying_bytes(self, op: Op, at: Mapping[int, int]) -> int:
+        return sum(
+            copy.nbytes
+            for copy in copies(self.graph, op)
+            if copy.source in at
+            and copy.target in at
+            and at[copy.source] + copy.source_start == at[copy.target] + copy.target_start
         )
 
     def verify(self) -> None:

@@ -66,7 +66,11 @@ def comparison_document(
             "weights_bytes": graph.weights_bytes,
         },
         "board": {"name": board.name, "sram_bytes": comparison.goal.sram_bytes},
-        "goal": {"minimize": comparison.goal.minimize, "kernels": comparison.goal.kernels},
+        "goal": {
+            "minimize": comparison.goal.minimize,
+            "kernels": comparison.goal.kernels,
+            "runtime": comparison.goal.runtime,
+        },
         "winner": comparison.best.choice.name,
         "results": [
             _result(comparison, index, outcome) for index, outcome in enumerate(comparison.outcomes)

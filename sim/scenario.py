@@ -8,11 +8,14 @@ from typing import Any
 
 from sim.device.located_yaml import Located, did_you_mean, read_yaml
 from sim.errors import ConfigError, PolicyError
+from sim.plan.runtime import RUNTIMES, TFLM
 from sim.policy import MINIMIZE, Choice, make_policy, parse_choice
 from sim.units import UnitError, parse_size
 
 ENTRY_POINTS = "sim.scenarios"
-_KEYS = ("name", "title", "model", "board", "goal", "kernels", "frames", "seed", "policies")
+_KEYS = (
+    "name", "title", "model", "board", "goal", "kernels", "runtime", "frames", "seed", "policies",
+)  # fmt: skip
 _REQUIRED = ("model", "board", "policies")
 _GOAL_KEYS = ("sram", "minimize")
 KERNELS = ("reference", "cmsis_nn")
@@ -33,6 +36,7 @@ class Scenario:
     seed: int = 0
     kernels: str = "reference"
     title: str = ""
+    runtime: str = TFLM
 
 
 def find_scenario(name: str | Path) -> Path:
@@ -88,6 +92,7 @@ def load_scenario(name: str | Path) -> Scenario:
         seed=_count(fields, "seed", 0, least=0),
         kernels=_one_of(fields, "kernels", KERNELS, "reference"),
         title=_text(fields, "title", ""),
+        runtime=_one_of(fields, "runtime", RUNTIMES, TFLM),
     )
 
 

@@ -28,7 +28,8 @@ from sim.graph.graph import WINDOWS_METADATA, Graph
 from sim.graph.tflite_writer import to_bytes
 from sim.plan.offline import with_offline_plan
 from sim.policy import Goal, Policy
-from sim.program import Runtime, place
+from sim.plan.runtime import Runtime
+from sim.program import place
 
 ROOT = Path(__file__).parents[1]
 HERE = "tests.test_conformance_command"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil, sqrt
 
@@ -169,7 +169,8 @@ class Memory:
 class CostProfile:
     """Cycles of a core with a kernel library, by group of op kinds (see sim.device.cost).
 
-    A group without an entry costs nothing in that respect. `error_percent` is the largest error
+    A group without an entry costs nothing in that respect. Of `dispatch_cycles` an engine compiled
+    ahead of time keeps `call_cycles`. `error_percent` is the largest error
     seen against the measurements it was fitted to or checked with; None if there are none, and
     then `calibrated` is false.
     """
@@ -183,6 +184,7 @@ class CostProfile:
     dispatch_cycles: int
     calibrated: bool
     error_percent: float | None = None
+    call_cycles: int = 0
     title: str = ""
     note: str = ""
     sources: Sources = field(default_factory=dict, hash=False)
@@ -253,6 +255,11 @@ class Board:
     def largest_usable_bytes(self) -> int:
         """The largest arena that the board can hold in one piece."""
         return self.arena_memory.usable_bytes
+
+    def without_interpreter(self) -> Board:
+        """The board as an engine compiled ahead of time sees it: ops are called directly."""
+        profile = replace(self.core.profile, dispatch_cycles=self.core.profile.call_cycles)
+        return replace(self, core=replace(self.core, profile=profile))
 
     def all_sources(self) -> dict[str, str]:
         """The source of every number, by its path in the YAML ("storages.qspi.page_program")."""

@@ -84,15 +84,16 @@ def weight_bytes(graph: Graph, op: Op) -> int:
     return sum(len(graph.tensors[t].data or b"") for t in set(op.reads))
 
 
-def op_cycles(graph: Graph, op: Op, board: Board) -> int:
+def op_cycles(graph: Graph, op: Op, board: Board, *, staying_bytes: int = 0) -> int:
     """Cycles of the op on the board's core, rounded up to a whole one.
 
     cycles = per_mac * MACs + per_output * output elements + per_input * elements of the first
     input + per_byte * bytes moved + per_call + dispatch + stall * weight bytes; a coefficient
     that the profile lacks is 0, except cycles per MAC, which fall back to a related group.
-    Bytes moved are those written; for unknown ops those of all non-constant inputs too. State ops
-    (VAR_HANDLE, ASSIGN_VARIABLE, READ_VARIABLE, IF, ...) cost the dispatch: their transfers and
-    bodies are not counted here. Each profile names the measurements its coefficients come from.
+    Bytes moved are those written, less `staying_bytes`, which a copy finds at their place; for
+    unknown ops those of all non-constant inputs too. State ops (VAR_HANDLE, ASSIGN_VARIABLE,
+    READ_VARIABLE, IF, ...) cost the dispatch: their transfers and bodies are not counted here.
+    Each profile names the measurements its coefficients come from.
     """
     profile = board.core.profile
     kind = group(graph, op)
@@ -100,7 +101,7 @@ def op_cycles(graph: Graph, op: Op, board: Board) -> int:
         return profile.dispatch_cycles
     written = [graph.tensors[t] for t in op.outputs]
     read = [graph.tensors[t] for t in op.reads]
-    moved_bytes = sum(t.nbytes for t in written)
+    moved_bytes = sum(t.nbytes for t in written) - staying_bytes
     if kind == "unknown":
         moved_bytes += sum(t.nbytes for t in read if not t.is_constant)
     cycles = (

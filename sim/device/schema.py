@@ -184,6 +184,7 @@ PROFILE = (
     Field("cycles_per_byte", "cycles_per_byte", NUMBER, "by byte moved", False, GROUPS),
     Field("cycles_per_call", "cycles_per_call", NUMBER, "by op", False, GROUPS),
     Field("dispatch_cycles", "dispatch_cycles", COUNT, "the interpreter's work between ops"),
+    Field("call_cycles", "call_cycles", COUNT, "a direct call in its stead", False),
     Field("calibrated", "calibrated", BOOLEAN, "whether measurements stand behind the numbers"),
     Field("error_percent", "error_percent", NUMBER, "the largest error seen", False),
 )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sim.device.board import Board
-from sim.device.cost import op_cycles
 from sim.engine.bus import Bus
 from sim.engine.clock import Clock
 from sim.engine.storage import Job, Process, StorageActor
@@ -33,7 +31,8 @@ class Core:
         self,
         env: Clock,
         graph: Graph,
-        board: Board,
+        cycles: Sequence[int],
+        clock_hz: int,
         moves: tuple[Transfer, ...],
         bus: Bus,
         storages: Mapping[str, StorageActor],
@@ -43,9 +42,7 @@ class Core:
         self.moves = {move.step: move for move in moves}
         self.fences = fences(moves, len(graph.ops))
         self.storages, self.log = storages, log
-        self.work_ps = [
-            cycles_to_ps(op_cycles(graph, op, board), board.core.clock_hz) for op in graph.ops
-        ]
+        self.work_ps = [cycles_to_ps(n, clock_hz) for n in cycles]
         self.op_bytes = [_bytes_touched(graph, op) for op in graph.ops]
 
     def infer(self, frame: int) -> Process:

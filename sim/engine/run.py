@@ -29,7 +29,10 @@ def simulate(program: Program, board: Board, *, frames: int = 1, seed: int = 0) 
     storages = {
         name: StorageActor(env, board.storage(name), bus, dma, seed, spans.append) for name in used
     }
-    core = Core(env, program.graph, board, moves, bus, storages, spans.append)
+    core = Core(
+        env, program.graph, program.cycles(board), board.core.clock_hz, moves, bus, storages,
+        spans.append,
+    )  # fmt: skip
     times: list[tuple[int, int]] = []
 
     def play() -> Process:

@@ -18,7 +18,8 @@ from sim.device.loader import load_board
 from sim.engine.run import simulate
 from sim.graph.graph import Graph
 from sim.policy import MINIMIZE, Choice, Goal, policy_classes
-from sim.program import Runtime, place
+from sim.plan.runtime import Runtime
+from sim.program import place
 from tests.strategies import graphs
 
 NAMES = tuple(policy_classes())
