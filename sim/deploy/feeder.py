@@ -12,14 +12,14 @@ from dataclasses import replace
 import numpy as np
 
 from sim.errors import ModelError
+from sim.graph.feed import slot_rows
 from sim.graph.graph import OFFLINE_PLAN, Graph, Op, Table, Tensor
+from sim.graph.padding import ROWS
+from sim.graph.pieces import join
 from sim.graph.rewrite import ASSIGN, READ, VAR_HANDLE
-from sim.graph.striper import CONCATENATION_INPUTS
 from sim.plan.offline import offline_offsets, with_offline_plan
 from sim.program import place
 from sim.ranges import round_up
-
-ROWS = "/rows"
 
 
 def is_fed(before: Graph, after: Graph) -> bool:
@@ -74,10 +74,11 @@ class _Feeder:
         for (storage, slot), part in slots_to_fill(self.after).items():
             if (storage, slot) in own:
                 continue
-            name, _, start = slot.rpartition(ROWS)
-            if name not in inputs or not start.isdigit():
+            found = slot_rows(slot)
+            if found is None or found[0] not in inputs:
                 raise ModelError(f"{self.after.name}: slot {slot!r}: found no input of that name")
-            self._fill(inputs[name], int(start), part, storage, slot)
+            name, start = found
+            self._fill(inputs[name], start, part, storage, slot)
         outputs = self._collected()
         made = replace(
             self.after,
@@ -99,9 +100,10 @@ class _Feeder:
             if op.kind == VAR_HANDLE:
                 names[op.outputs[0]] = op.options.text("shared_name") or ""
             elif op.kind == ASSIGN and op.inputs[0] in names:
-                name, _, start = names[op.inputs[0]].rpartition(ROWS)
-                if start.isdigit():
-                    parts.setdefault(name, []).append((int(start), op.inputs[0], op.inputs[1]))
+                handle, piece = op.inputs
+                if rows := slot_rows(names[handle]):
+                    name, start = rows
+                    parts.setdefault(name, []).append((start, handle, piece))
         here = {self.after.tensors[t].name: t for t in self.after.outputs}
         found = []
         for old in (self.before.tensors[t] for t in self.before.outputs):
@@ -115,25 +117,24 @@ class _Feeder:
         rows = []
         for _, handle, piece in parts:
             made = self._tensor(replace(self.after.tensors[piece], name=f"{like.name}/left"))
-            self.behind.append(Op(READ, (handle,), (made,), Table("ReadVariableOptions")))
+            self.add(Op(READ, (handle,), (made,), Table("ReadVariableOptions")))
             rows.append(made)
-        while len(rows) > 1:
-            groups = [
-                rows[i : i + CONCATENATION_INPUTS]
-                for i in range(0, len(rows), CONCATENATION_INPUTS)
-            ]
-            rows = [self._concatenated(like, group) for group in groups]
-        return rows[0]
+        return join(self, like, rows, ROWS, lambda _: "")
 
-    def _concatenated(self, like: Tensor, rows: list[int]) -> int:
-        height = sum(self.tensors[t].shape[1] for t in rows)
-        shape = (like.shape[0], height, *like.shape[2:])
-        made = self._tensor(replace(like, shape=shape, shape_signature=()))
-        options = Table("ConcatenationOptions", {"axis": 1})
-        self.behind.append(Op("CONCATENATION", tuple(rows), (made,), options, version=2))
-        return made
+    def tensor(self, like: Tensor, shape: tuple[int, ...], suffix: str) -> int:
+        """A new activation behind the model, as `join` wants it."""
+        name = f"{like.name}{suffix}"
+        return self._tensor(replace(like, name=name, shape=shape, shape_signature=()))
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        return self.tensors[tensor].shape
+
+    def add(self, op: Op) -> None:
+        """Puts an op behind the model."""
+        self.behind.append(op)
 
     def _tensor(self, like: Tensor) -> int:
+        """A new activation like another one, above the model's own bytes."""
         made = replace(like, id=len(self.tensors), data=None)
         self.tensors.append(made)
         self.offsets[made.id] = self.top

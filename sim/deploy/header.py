@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sim import __version__
 from sim.deploy.c_text import macros, single, table, text, unsigned
-from sim.deploy.header_fed import fed_section
+from sim.deploy.header_fed import fed_section, scale_and_zero_point
 from sim.deploy.header_slots import arena_offset, slots_section, transfers_section
 from sim.deploy.slots import Slot, slot_table
 from sim.device.board import Board
@@ -181,11 +181,7 @@ def _tensors(role: str, program: Program, ids: Sequence[int]) -> str:
 
 def _tensor_row(program: Program, tensor: Tensor) -> str:
     shape = (*tensor.shape, *[0] * MOST_DIMENSIONS)[:MOST_DIMENSIONS]
-    quantization = tensor.quantization
-    scale, zero_point = 0.0, 0
-    if quantization is not None and len(quantization.scale) == 1:
-        scale = quantization.scale[0]
-        zero_point = quantization.zero_point[0] if quantization.zero_point else 0
+    scale, zero_point = scale_and_zero_point(tensor)
     return (
         f"{{{text(tensor.name)}, {text(tensor.dtype)}, {unsigned(tensor.nbytes)}, "
         f"{unsigned(len(tensor.shape))}, {{{', '.join(map(str, shape))}}}, "

@@ -10,7 +10,7 @@ Depthwise Tiling", 2023, arXiv 2303.17878, adds such parts up in kernels of its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import lcm
 from typing import Any
@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from sim.errors import PolicyError
-from sim.graph.graph import LEFT_OUT, PACKED_BITS, Graph, Op, Quantization, Table, Tensor
+from sim.graph.extract import is_closed
+from sim.graph.graph import LEFT_OUT, PACKED_BITS, Graph, Op, Quantization, Tensor
+from sim.graph.kinds import ELEMENTWISE, PADS
+from sim.graph.pieces import Writer, cut, join, resized, with_fields
 from sim.graph.rewrite import Rewrite
-from sim.graph.rows import cut, resized
-from sim.graph.striper import CONCATENATION_INPUTS
 from sim.ranges import Range
 
 COPIED = frozenset({"FLOAT32", "INT8", "INT16", "INT32"})
@@ -56,11 +57,13 @@ def split(graph: Graph, steps: Range, parts: int) -> Graph:
             f"wanted {f'2..{most}' if most > 1 else 'none, since they have to stay whole'}"
         )
     edit = Rewrite(graph)
-    writer = _Writer(run, edit)
+    to, out = Writer(edit), graph.tensors[run.ops[-1][0].outputs[0]]
+    parter = _Parts(run, to)
     ends = [run.most_parts * (part + 1) // parts * run.unit for part in range(parts)]
-    pieces = [writer.part(Range(a, b)) for a, b in zip([0, *ends], ends, strict=False)]
-    writer.join(pieces)
-    edit.replace_ops(steps, writer.ops)
+    pieces = [parter.part(Range(a, b)) for a, b in zip([0, *ends], ends, strict=False)]
+    axis = len(out.shape) - 1
+    join(to, out, pieces, axis, lambda start: f"/joined{start}", into=out.id)
+    edit.replace_ops(steps, to.ops)
     return edit.graph()
 
 
@@ -84,7 +87,7 @@ class _Run:
 
 
 def _run(graph: Graph, steps: Range) -> _Run | None:
-    if not 0 <= steps.start < steps.stop <= len(graph.ops) or not _is_closed(graph, steps):
+    if not 0 <= steps.start < steps.stop <= len(graph.ops) or not is_closed(graph, steps):
         return None
     ops = graph.ops[steps.start : steps.stop]
     last = graph.tensors[ops[-1].outputs[0]]
@@ -104,18 +107,6 @@ def _run(graph: Graph, steps: Range) -> _Run | None:
             unit = lcm(unit, wide)
         found.append((op, cuts))
     return _Run(graph, tuple(reversed(found)), per, last.shape[-1], unit)
-
-
-def _is_closed(graph: Graph, steps: Range) -> bool:
-    """Whether each op makes one tensor, and only the last op's is read outside."""
-    ops = graph.ops[steps.start : steps.stop]
-    if any(len(op.outputs) != 1 for op in ops):
-        return False
-    *inside, last = (op.outputs[0] for op in ops)
-    read = {t for op in ops for t in op.reads}
-    outside = {t for step, op in enumerate(graph.ops) if step not in steps for t in op.reads}
-    outside.update(graph.outputs)
-    return all(t in read and t not in outside for t in inside) and last not in read
 
 
 def _cuts(graph: Graph, op: Op) -> tuple[Along, ...] | None:
@@ -239,29 +230,18 @@ _RULES: Mapping[str, Callable[[Graph, Op], tuple[Along, ...] | None]] = {
     **dict.fromkeys(("CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"), _summing),
     "DEPTHWISE_CONV_2D": _depthwise,
     **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D"), _channelwise),
-    **dict.fromkeys(
-        (
-            "ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "PRELU", "RELU",
-            "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "HARD_SWISH", "ELU", "ABS", "LOGISTIC", "TANH",
-            "QUANTIZE", "DEQUANTIZE",
-        ),
-        _elementwise,
-    ),
-    "PAD": _pad,
-    "PADV2": _pad,
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
+    **dict.fromkeys(PADS, _pad),
     "MEAN": _mean,
     "RESHAPE": _reshape,
-}  # fmt: skip
+}
 
 
-class _Writer:
-    """Collects the ops of the parts."""
+class _Parts:
+    """Writes the ops of the parts of a run."""
 
-    def __init__(self, run: _Run, edit: Rewrite) -> None:
-        self.run, self.edit, self.graph = run, edit, run.graph
-        self.tensor, self.constant, self.filled = edit.tensor, edit.constant, edit.filled
-        self.ops: list[Op] = []
-        self.shape, self.add = edit.shape, self.ops.append
+    def __init__(self, run: _Run, to: Writer) -> None:
+        self.run, self.to, self.graph = run, to, run.graph
 
     def part(self, channels: Range) -> int:
         """Adds the ops that compute these channels of the output; the new tensor with them."""
@@ -285,52 +265,32 @@ class _Writer:
         """These channels of a tensor from outside: a slice of a constant, or a copy."""
         source = self.graph.tensors[tensor]
         if not source.is_constant:
-            return cut(self, source, tensor, span.start, span.length, axis)
+            return cut(self.to, source, tensor, span.start, span.length, axis)
         if span == Range(0, source.shape[axis]):
             return tensor
         data, quantization = _sliced(source, axis, span)
         shape = resized(source.shape, axis, span.length)
-        return self.edit.constant_like(source, shape, data, quantization)
+        return self.to.edit.constant_like(source, shape, data, quantization)
 
     def _compute(self, op: Op, inputs: list[int], span: Range) -> int:
         out = self.graph.tensors[op.outputs[0]]
         shape = resized(out.shape, len(out.shape) - 1, span.length)
         options = op.options
         if op.kind == "DEPTHWISE_CONV_2D":
-            options = _with(options, depth_multiplier=span.length // self.shape(inputs[0])[3])
+            per = span.length // self.to.shape(inputs[0])[3]
+            options = with_fields(options, depth_multiplier=per)
         elif op.kind == "TRANSPOSE_CONV":
-            inputs[0] = self.constant(np.array(shape, np.int32))
+            inputs[0] = self.to.constant(np.array(shape, np.int32))
         elif op.kind == "RESHAPE":
-            inputs[1:2] = [self.constant(np.array(shape, np.int32))]
-            options = _with(options, new_shape=shape)
-        made = self.tensor(out, shape, f"/channels{span.start}")
-        self.add(replace(op, inputs=tuple(inputs), outputs=(made,), options=options))
+            inputs[1:2] = [self.to.constant(np.array(shape, np.int32))]
+            options = with_fields(options, new_shape=shape)
+        made = self.to.tensor(out, shape, f"/channels{span.start}")
+        self.to.add(replace(op, inputs=tuple(inputs), outputs=(made,), options=options))
         return made
-
-    def join(self, pieces: Sequence[int]) -> None:
-        """Puts the pieces side by side in the run's output, through a tree where there are many."""
-        out = self.graph.tensors[self.run.ops[-1][0].outputs[0]]
-        axis = len(out.shape) - 1
-        options = Table("ConcatenationOptions", {"axis": axis})
-        rest = list(pieces)
-        while len(rest) > CONCATENATION_INPUTS:
-            joined = []
-            for start in range(0, len(rest), CONCATENATION_INPUTS):
-                some = tuple(rest[start : start + CONCATENATION_INPUTS])
-                wide = sum(self.shape(t)[axis] for t in some)
-                made = self.tensor(out, resized(out.shape, axis, wide), f"/joined{start}")
-                self.add(Op("CONCATENATION", some, (made,), options, version=2))
-                joined.append(made)
-            rest = joined
-        self.add(Op("CONCATENATION", tuple(rest), (out.id,), options, version=2))
 
 
 def _shrunk(channels: Range, per: int) -> Range:
     return Range(channels.start // per, channels.stop // per)
-
-
-def _with(options: Table, **fields: object) -> Table:
-    return replace(options, fields={**options.fields, **fields})
 
 
 def _sliced(tensor: Tensor, axis: int, span: Range) -> tuple[bytes, Quantization | None]:

@@ -1,4 +1,7 @@
-"""A run of ops as a graph of its own: what a quick estimate of a stage looks at."""
+"""A run of ops by itself: whether it is closed, and it as a graph of its own.
+
+The latter is what a quick estimate of a stage looks at.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,21 @@ from sim.graph.graph import Graph
 from sim.graph.lifetimes import ARENA_ALIGNMENT, in_arena, timeline
 from sim.graph.rewrite import drop_dead_tensors
 from sim.ranges import Range, round_up
+
+
+def is_closed(graph: Graph, steps: Range, stored: frozenset[str] = frozenset()) -> bool:
+    """Whether each op makes one tensor, and all but the last one's are read here and only here.
+
+    Ops outside may read tensors named in `stored`, which they find in a storage.
+    """
+    ops = graph.ops[steps.start : steps.stop]
+    if any(len(op.outputs) != 1 for op in ops):
+        return False
+    inside = {op.outputs[0] for op in ops[:-1]}
+    read = {t for op in ops for t in op.reads}
+    outside = {t for s, op in enumerate(graph.ops) if s not in steps for t in op.reads}
+    outside -= {t for t in inside if graph.tensors[t].name in stored}
+    return inside <= read and inside.isdisjoint(outside | set(graph.outputs))
 
 
 def extract(graph: Graph, steps: Range, stored: frozenset[str] = frozenset()) -> Graph:

@@ -13,13 +13,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from sim.graph.graph import Graph, Op, Tensor
-from sim.graph.padding import windows
+from sim.graph.graph import Graph, Op
+from sim.graph.kinds import PADS, WINDOWED
+from sim.graph.padding import is_image, windows
 
 ANYWHERE = 1 << 40
 """A limit that no distance reaches: the kernel has read all before it writes."""
 
-ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "RELU", "RELU6", "LOGISTIC", "QUANTIZE"})
+IN_PLACE = frozenset({"ADD", "SUB", "MUL", "RELU", "RELU6", "LOGISTIC", "QUANTIZE"})
+"""Element-wise kinds whose kernels read each byte just before they write the one at its place.
+
+Fewer than sim.graph.kinds.ELEMENTWISE, since only of these it is known.
+"""
 
 
 def overlap_limits(graph: Graph, op: Op) -> Mapping[int, int]:
@@ -52,7 +57,7 @@ def _elementwise(graph: Graph, op: Op) -> Mapping[int, int]:
 
 def _windowed(graph: Graph, op: Op) -> Mapping[int, int]:
     source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    if not (_is_image(source) and _is_image(out)):
+    if not (is_image(source) and is_image(out)):
         return {}
     _, down, across = windows(graph, op)
     by_channel = op.kind != "CONV_2D" and source.shape[3] == out.shape[3]
@@ -93,7 +98,7 @@ def _resized(graph: Graph, op: Op) -> Mapping[int, int]:
     However the corners are aligned and the scale is rounded (resize_bilinear.h, integer version).
     """
     source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    if not (_is_image(source) and _is_image(out)):
+    if not (is_image(source) and is_image(out)):
         return {}
     (_, height, width, depth), (_, high, wide, _) = source.shape, out.shape
     rows = np.maximum(np.arange(high) * height // high - 2, 0)
@@ -152,18 +157,13 @@ def _concatenation(graph: Graph, op: Op) -> Mapping[int, int]:
     return {t: limit for t, limit in limits.items() if not graph.tensors[t].is_constant}
 
 
-def _is_image(tensor: Tensor) -> bool:
-    return len(tensor.shape) == 4 and tensor.shape[0] == 1
-
-
 _KINDS: Mapping[str, Callable[[Graph, Op], Mapping[int, int]]] = {
-    **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D"), _windowed),
+    **dict.fromkeys(IN_PLACE, _elementwise),
+    **dict.fromkeys(WINDOWED, _windowed),
     "RESIZE_NEAREST_NEIGHBOR": _resized,
     "RESIZE_BILINEAR": _resized,
     "TRANSPOSE_CONV": _transposed,
     "SLICE": _slice,
-    "PAD": _pad,
-    "PADV2": _pad,
+    **dict.fromkeys(PADS, _pad),
     "CONCATENATION": _concatenation,
 }

@@ -5,35 +5,46 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim.graph.graph import Graph, Op, Tensor
+from sim.graph.kinds import WINDOWED
 from sim.ranges import Range
 
 SAME, VALID = 0, 1
 ROWS, COLUMNS = 1, 2
 NO_SIDES = ((0, 0), (0, 0))
-WINDOWED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D"})
 
 Sides = tuple[tuple[int, int], tuple[int, int]]
 """Padding before and after: of rows, and of columns."""
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """A window sliding along one axis: the kernel's reach, stride, padding before and after."""
+class PaddedWindow:
+    """A window sliding along one axis: the kernel's reach, stride, padding before and after.
+
+    `taps` is the kernel without its dilation.
+    """
 
     reach: int
     stride: int
     before: int
     after: int
+    taps: int
 
 
-def _window(size: int, out: int, kernel: int, stride: int, dilation: int, padding: int) -> Window:
+def is_image(tensor: Tensor) -> bool:
+    """Whether the tensor has rows and columns: NHWC with batch 1."""
+    return len(tensor.shape) == 4 and tensor.shape[0] == 1
+
+
+def _window(
+    size: int, out: int, kernel: int, stride: int, dilation: int, padding: int
+) -> PaddedWindow:
     """Padding as TFLite computes it (kernels/padding.h, ComputePaddingWithOffset)."""
     reach = (kernel - 1) * dilation + 1
     total = max(0, (out - 1) * stride + reach - size) if padding == SAME else 0
-    return Window(reach, stride, total // 2, total - total // 2)
+    return PaddedWindow(reach, stride, total // 2, total - total // 2, kernel)
 
 
-def windows(graph: Graph, op: Op) -> tuple[Tensor, Window, Window]:
+def windows(graph: Graph, op: Op) -> tuple[Tensor, PaddedWindow, PaddedWindow]:
     """The data input of a windowed op, and its windows along rows and columns."""
     source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
     if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
@@ -55,13 +66,11 @@ def windows(graph: Graph, op: Op) -> tuple[Tensor, Window, Window]:
     return source, down, across
 
 
-def _along(graph: Graph, op: Op, axis: int) -> Window:
-    _, down, across = windows(graph, op)
-    return down if axis == ROWS else across
-
-
 def padding(graph: Graph, op: Op) -> Sides | None:
-    """Rows above and below, columns before and after, that a windowed op pads its input with."""
+    """Rows above and below, columns before and after, that a windowed op pads its input with.
+
+    None for ops of other kinds.
+    """
     if op.kind not in WINDOWED:
         return None
     _, down, across = windows(graph, op)
@@ -70,5 +79,6 @@ def padding(graph: Graph, op: Op) -> Sides | None:
 
 def padded_rows(graph: Graph, op: Op, rows: Range, axis: int = ROWS) -> Range:
     """The rows of a windowed op's input, counted with the padding before, for these output rows."""
-    window = _along(graph, op, axis)
+    _, down, across = windows(graph, op)
+    window = down if axis == ROWS else across
     return Range(rows.start * window.stride, (rows.stop - 1) * window.stride + window.reach)

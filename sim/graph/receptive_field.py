@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from sim.graph.extract import is_closed
 from sim.graph.graph import Graph, Tensor
 from sim.graph.lifetimes import ARENA_ALIGNMENT, in_arena, timeline
 from sim.graph.macs import macs
@@ -145,16 +146,9 @@ def stages(graph: Graph) -> tuple[Stage, ...]:
         each = macs(graph, op) // (rows * columns * down.taps * across.taps)
         layers.append(Layer(step, op.kind, op.outputs[0], these, each))
         steps = Range(start, step + 1)
-        if rows * columns > 1 and _is_closed(graph, steps):
+        if rows * columns > 1 and is_closed(graph, steps):
             found.append(_stage(graph, steps, tuple(layers)))
     return tuple(found)
-
-
-def _is_closed(graph: Graph, steps: Range) -> bool:
-    inside = {op.outputs[0] for op in graph.ops[steps.start : steps.stop - 1]}
-    within = {t for op in graph.ops[steps.start : steps.stop] for t in op.reads}
-    outside = {t for s, op in enumerate(graph.ops) if s not in steps for t in op.reads}
-    return inside <= within and not inside & (outside | set(graph.outputs))
 
 
 def _stage(graph: Graph, steps: Range, layers: tuple[Layer, ...]) -> Stage:

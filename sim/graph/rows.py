@@ -9,21 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
-from sim.graph.graph import Graph, Op, Table, Tensor
-from sim.graph.padding import (
-    COLUMNS,
-    NO_SIDES,
-    ROWS,
-    VALID,
-    WINDOWED,
-    Sides,
-    padding,
-    windows,
-)
+from sim.graph.graph import Graph, Op
+from sim.graph.kinds import ELEMENTWISE, PADS, WINDOWED
+from sim.graph.padding import COLUMNS, NO_SIDES, ROWS, VALID, Sides, is_image, padding, windows
+from sim.graph.pieces import Writer, cut, pad, resized, with_fields
 from sim.ranges import Range
 
 
@@ -37,23 +29,9 @@ class Demand:
     after: int = 0
 
 
-class Stripes(Protocol):
-    """Where the ops and tensors of stripes are put."""
-
-    def tensor(self, like: Tensor, shape: tuple[int, ...], suffix: str) -> int: ...
-
-    def constant(self, values: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> int: ...
-
-    def filled(self, like: Tensor, value: int) -> int: ...
-
-    def shape(self, tensor: int) -> tuple[int, ...]: ...
-
-    def add(self, op: Op) -> None: ...
-
-
 def demands(graph: Graph, op: Op, rows: Range, axis: int = ROWS) -> tuple[Demand, ...] | None:
     """What the op needs for these output rows; None if it can't be striped."""
-    if len(op.outputs) != 1 or not _is_image(graph.tensors[op.outputs[0]]):
+    if len(op.outputs) != 1 or not is_image(graph.tensors[op.outputs[0]]):
         return None
     rule = _RULES.get(op.kind)
     return rule(graph, op, rows, axis) if rule else None
@@ -64,7 +42,7 @@ def emit(
     op: Op,
     rows: Range,
     sources: Mapping[int, int],
-    to: Stripes,
+    to: Writer,
     *,
     axis: int = ROWS,
     padded: bool = False,
@@ -87,7 +65,7 @@ def emit(
             sides = _sides(graph, op, axis, (demand.before, demand.after))
             source = graph.tensors[demand.tensor]
             inputs[position] = pad(op, source, inputs[position], sides, to)
-        options = _with(options, padding=VALID)
+        options = with_fields(options, padding=VALID)
     elif op.kind == "TRANSPOSE_CONV":
         return _emit_transposed(graph, op, rows, inputs, to, axis)
     elif op.kind in _RESIZES:
@@ -95,7 +73,7 @@ def emit(
     elif op.kind == "SLICE":
         inputs[1] = to.constant(np.array(resized(_begin(graph, op), axis, 0), np.int32))
         inputs[2] = to.constant(np.array(shape, np.int32))
-    elif op.kind in _PADS:
+    elif op.kind in PADS:
         (demand,) = found
         table = _paddings(graph, op)
         assert table is not None
@@ -104,34 +82,6 @@ def emit(
     made = to.tensor(out, shape, f"/rows{rows.start}")
     to.add(replace(op, inputs=tuple(inputs), outputs=(made,), options=options))
     return made
-
-
-def resized(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:
-    """The shape with another length along an axis."""
-    return (*shape[:axis], length, *shape[axis + 1 :])
-
-
-def cut(to: Stripes, like: Tensor, tensor: int, start: int, length: int, axis: int) -> int:
-    """A new tensor with a part of another along an axis."""
-    shape = resized(to.shape(tensor), axis, length)
-    if shape == to.shape(tensor):
-        return tensor
-    made = to.tensor(like, shape, f"/part{start}")
-    begin = [0] * len(shape)
-    begin[axis] = start
-    inputs = (
-        tensor, to.constant(np.array(begin, np.int32)), to.constant(np.array(shape, np.int32)),
-    )  # fmt: skip
-    to.add(Op("SLICE", inputs, (made,), Table("SliceOptions"), version=2))
-    return made
-
-
-def _is_image(tensor: Tensor) -> bool:
-    return len(tensor.shape) == 4 and tensor.shape[0] == 1
-
-
-def _with(options: Table, **fields: int) -> Table:
-    return replace(options, fields={**options.fields, **fields})
 
 
 def _sides(graph: Graph, op: Op, axis: int, along: tuple[int, int]) -> Sides:
@@ -143,7 +93,7 @@ def _sides(graph: Graph, op: Op, axis: int, along: tuple[int, int]) -> Sides:
 
 def _windowed(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
     source, down, across = windows(graph, op)
-    if not _is_image(source):
+    if not is_image(source):
         return None
     is_padded = down.before or down.after or across.before or across.after
     if op.kind == "AVERAGE_POOL_2D" and is_padded:
@@ -159,24 +109,6 @@ def _windowed(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...
     return (Demand(source.id, kept, before, after if is_padded else 0),)
 
 
-def pad(op: Op, source: Tensor, piece: int, sides: Sides, to: Stripes) -> int:
-    """A piece of a tensor with padding around it as the op wants it."""
-    if sides == NO_SIDES:
-        return piece
-    shape = to.shape(piece)
-    (above, below), (before, after) = sides
-    shape = (1, above + shape[1] + below, before + shape[2] + after, shape[3])
-    made = to.tensor(source, shape, "/pad")
-    table = [[0, 0], [above, below], [before, after], [0, 0]]
-    inputs = [piece, to.constant(np.array(table, np.int32))]
-    if op.kind == "MAX_POOL_2D":  # padding must never win
-        inputs.append(to.filled(source, -128))
-        to.add(Op("PADV2", tuple(inputs), (made,), Table("PadV2Options"), version=2))
-    else:
-        to.add(Op("PAD", tuple(inputs), (made,), Table("PadOptions"), version=2))
-    return made
-
-
 def _same_rows(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
     """Element-wise: an input has the output's rows, or one row for all, which is read whole."""
     height = graph.tensors[op.outputs[0]].shape[axis]
@@ -186,7 +118,7 @@ def _same_rows(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ..
             tensor.shape[axis - 4] == 1 and (height > 1 or tensor.is_constant)
         ):
             continue
-        if tensor.is_constant or not _is_image(tensor) or tensor.shape[axis] != height:
+        if tensor.is_constant or not is_image(tensor) or tensor.shape[axis] != height:
             return None
         found.append(Demand(tensor.id, rows))
     return tuple(found) or None
@@ -202,7 +134,7 @@ def _concatenation(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand
 
 def _transposed(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
     source = graph.tensors[op.inputs[2]]
-    if not _is_image(source):
+    if not is_image(source):
         return None
     stride, reach, before = _transposition(graph, op, axis)
     low = -(-(rows.start + before - reach + 1) // stride)
@@ -226,7 +158,7 @@ def _transposition(graph: Graph, op: Op, axis: int) -> tuple[int, int, int]:
 
 
 def _emit_transposed(
-    graph: Graph, op: Op, rows: Range, inputs: list[int], to: Stripes, axis: int
+    graph: Graph, op: Op, rows: Range, inputs: list[int], to: Writer, axis: int
 ) -> int:
     """Where kernels overlap, all that the input rows add to is computed, and then cut by SLICE."""
     out, (demand,) = graph.tensors[op.outputs[0]], demands(graph, op, rows, axis) or ()
@@ -243,7 +175,7 @@ def _emit_transposed(
     if exact:
         shape[1:3] = resized(out.shape, axis, rows.length)[1:3]
     else:
-        options = _with(options, padding=VALID)
+        options = with_fields(options, padding=VALID)
     inputs[0] = to.constant(np.array(shape, np.int32))
     made = to.tensor(out, tuple(shape), f"/rows{rows.start}")
     to.add(replace(op, inputs=tuple(inputs), outputs=(made,), options=options))
@@ -255,7 +187,7 @@ def _emit_transposed(
 def _resize(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
     """Nearest by whole factors; bilinear by powers of two, whose fixed-point scale is exact."""
     source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    if op.options.integer("align_corners") or not (_is_image(source) and _is_image(out)):
+    if op.options.integer("align_corners") or not (is_image(source) and is_image(out)):
         return None
     factor, rest = divmod(out.shape[axis], source.shape[axis])
     if rest or factor == 0:
@@ -271,7 +203,7 @@ def _resize(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] 
 
 
 def _emit_resized(
-    graph: Graph, op: Op, rows: Range, inputs: list[int], to: Stripes, axis: int
+    graph: Graph, op: Op, rows: Range, inputs: list[int], to: Writer, axis: int
 ) -> int:
     """Bilinear needs a neighbour on both sides: what they make too is cut off."""
     source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
@@ -286,7 +218,7 @@ def _emit_resized(
 
 def _slice(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
     source, begin = graph.tensors[op.inputs[0]], _begin(graph, op)
-    if not begin or not _is_image(source):
+    if not begin or not is_image(source):
         return None
     return (Demand(source.id, Range(rows.start + begin[axis], rows.stop + begin[axis])),)
 
@@ -300,7 +232,7 @@ def _begin(graph: Graph, op: Op) -> tuple[int, ...]:
 
 def _pad(graph: Graph, op: Op, rows: Range, axis: int) -> tuple[Demand, ...] | None:
     source, sides = graph.tensors[op.inputs[0]], _paddings(graph, op)
-    if sides is None or len(sides) != 4 or not _is_image(source) or any(sides[0]):
+    if sides is None or len(sides) != 4 or not is_image(source) or any(sides[0]):
         return None
     low, high = rows.start - sides[axis][0], rows.stop - sides[axis][0]
     height = source.shape[axis]
@@ -320,7 +252,7 @@ def _paddings(graph: Graph, op: Op) -> list[list[int]] | None:
 
 def rows_from(graph: Graph, op: Op, start: int, axis: int = ROWS) -> int:
     """The row at or above `start` where a computation may begin: no stripe is padding alone."""
-    table = _paddings(graph, op) if op.kind in _PADS else None
+    table = _paddings(graph, op) if op.kind in PADS else None
     if table is None:
         return start
     return min(start, table[axis][0] + graph.tensors[op.inputs[0]].shape[axis] - 1)
@@ -328,7 +260,7 @@ def rows_from(graph: Graph, op: Op, start: int, axis: int = ROWS) -> int:
 
 def rows_until(graph: Graph, op: Op, stop: int, axis: int = ROWS) -> int:
     """The row at or below `stop` where a computation may end: no stripe is padding alone."""
-    table = _paddings(graph, op) if op.kind in _PADS else None
+    table = _paddings(graph, op) if op.kind in PADS else None
     if table is None:
         return stop
     (before, after), height = table[axis], graph.tensors[op.outputs[0]].shape[axis]
@@ -347,19 +279,13 @@ def alignment(graph: Graph, op: Op, axis: int = ROWS) -> int:
     return 1
 
 
-_PADS = frozenset({"PAD", "PADV2"})
 _RESIZES = frozenset({"RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"})
-_ELEMENTWISE = frozenset({
-    "ADD", "SUB", "MUL", "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "PRELU", "LOGISTIC", "TANH",
-    "HARD_SWISH", "ELU", "ABS", "QUANTIZE", "DEQUANTIZE", "MAXIMUM", "MINIMUM",
-    "SQUARED_DIFFERENCE",
-})  # fmt: skip
 _RULES: Mapping[str, Callable[[Graph, Op, Range, int], tuple[Demand, ...] | None]] = {
     **dict.fromkeys(WINDOWED, _windowed),
-    **dict.fromkeys(_ELEMENTWISE, _same_rows),
+    **dict.fromkeys(ELEMENTWISE, _same_rows),
     **dict.fromkeys(_RESIZES, _resize),
     "CONCATENATION": _concatenation,
     "TRANSPOSE_CONV": _transposed,
-    **dict.fromkeys(_PADS, _pad),
+    **dict.fromkeys(PADS, _pad),
     "SLICE": _slice,
 }

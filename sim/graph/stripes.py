@@ -11,11 +11,14 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+from sim.graph.cut import Cut
+from sim.graph.extract import is_closed
+from sim.graph.feed import Feed, slot_name
 from sim.graph.graph import Graph, Op
 from sim.graph.padding import COLUMNS, ROWS
 from sim.graph.rewrite import Rewrite, drop_dead_tensors
 from sim.graph.rows import demands
-from sim.graph.striper import Cut, Feed, Striper, slot_name
+from sim.graph.striper import Striper
 from sim.ranges import Range
 
 __all__ = ["Cut", "Feed", "is_segment", "patch", "store", "stripe"]
@@ -29,22 +32,15 @@ def is_segment(graph: Graph, steps: Range, axis: int = ROWS, feed: Feed | None =
     ops = graph.ops[steps.start : steps.stop]
     if not ops or not all(_can_stripe(graph, op, axis) for op in ops):
         return False
-    inside = [op.outputs[0] for op in ops]
-    made = set(inside)
+    made = {op.outputs[0] for op in ops}
     for op in ops:  # what is read whole must be there already
         rows = Range(0, graph.tensors[op.outputs[0]].shape[axis])
         asked = {d.tensor for d in demands(graph, op, rows, axis) or ()}
         if made.intersection(op.reads) - asked:
             return False
-    last = inside.pop()
-    outside = {t for s, op in enumerate(graph.ops) if s not in steps for t in op.reads}
-    read = {t for op in ops for t in op.reads}
-    stored = feed.tensors if feed else frozenset[str]()
-    for tensor in inside:
-        if graph.tensors[tensor].name in stored:
-            outside.discard(tensor)
-    leaves = any(t in outside or t in graph.outputs or t not in read for t in inside)
-    return not leaves and last not in read
+    if any(ops[-1].outputs[0] in op.reads for op in ops):
+        return False
+    return is_closed(graph, steps, feed.tensors if feed else frozenset())
 
 
 def _can_stripe(graph: Graph, op: Op, axis: int) -> bool:
@@ -58,7 +54,8 @@ def stripe(graph: Graph, steps: Range, how: Cut, feed: Feed | None = None) -> Gr
     """The graph with the segment's output computed some rows at a time.
 
     With `feed`, the segment takes the rows of the graph's inputs from a storage; an input that
-    nobody else reads is no input any more.
+    nobody else reads is no input any more. Raises PolicyError if the graph has control flow,
+    ModelError if an op outside reads whole what the feed keeps by rows.
     """
     made, _ = _striped(graph, steps, how, feed)
     return _without_unread_inputs(made, graph) if feed else made
@@ -67,20 +64,21 @@ def stripe(graph: Graph, steps: Range, how: Cut, feed: Feed | None = None) -> Gr
 def store(graph: Graph, tensor: int, feed: Feed, drain: int = 0) -> Graph:
     """The graph with a tensor's rows written to their slots right after it is made.
 
-    Writing may go on for `drain` ops more.
+    Writing may go on for `drain` ops more. Raises PolicyError if the graph has control flow.
     """
     edit, made = Rewrite(graph), graph.tensors[tensor]
     maker = next((s for s, op in enumerate(graph.ops) if tensor in op.outputs), -1)
-    for start in range(0, made.shape[1], feed.rows):
-        rows = Range(start, min(start + feed.rows, made.shape[1]))
-        edit.store_rows(tensor, rows, feed.storage, slot_name(made.name, start), maker, drain)
+    for part in feed.parts(Range(0, made.shape[1])):
+        slot = slot_name(made.name, part.start)
+        edit.store_rows(tensor, part, feed.storage, slot, maker, drain)
     return edit.graph()
 
 
 def patch(graph: Graph, steps: Range, columns: int, how: Cut, feed: Feed | None = None) -> Graph:
     """The graph with the segment's output computed in strips of so many columns, each by rows.
 
-    Strips stand alone, their halos are computed again; a strip runs by rows as `how` says.
+    Strips stand alone, their halos are computed again; a strip runs by rows as `how` says. Raises
+    as `stripe` does.
     """
     strips = Cut(columns, keep_halos=False, axis=COLUMNS)
     made, parts = _striped(graph, steps, strips)
@@ -109,6 +107,6 @@ def _striped(
     """The striped graph, and the steps of each stripe's ops in it."""
     runner = Striper(graph, steps, how, feed)
     ends = runner.run()
-    runner.edit.replace_ops(steps, runner.ops)
+    runner.to.edit.replace_ops(steps, runner.to.ops)
     parts = [Range(steps.start + a, steps.start + b) for a, b in itertools.pairwise(ends) if a < b]
-    return runner.edit.graph(), parts
+    return runner.to.edit.graph(), parts

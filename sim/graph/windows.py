@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sim.graph.graph import Graph, Op, Tensor
+from sim.graph.kinds import ELEMENTWISE, PADS
+from sim.graph.padding import is_image, windows
 from sim.ranges import Range
 
 ROWS, COLUMNS = AXES = (0, 1)
-SAME = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,36 +77,23 @@ def reads_of(graph: Graph, op: Op) -> tuple[Read, ...] | None:
 
 
 def _is_image(tensor: Tensor) -> bool:
-    return len(tensor.shape) == 4 and tensor.shape[0] == 1 and tensor.elements > 0
+    return is_image(tensor) and tensor.elements > 0
 
 
 def _convolution(graph: Graph, op: Op) -> tuple[Read, ...] | None:
     if not all(graph.tensors[t].is_constant for t in op.reads[1:]):
         return None
-    return _windowed(graph, op, graph.tensors[op.inputs[1]].shape[1:3])
+    return _windowed(graph, op) if len(graph.tensors[op.inputs[1]].shape) > 2 else None
 
 
-def _pool(graph: Graph, op: Op) -> tuple[Read, ...] | None:
-    kernel = (op.options.integer("filter_height"), op.options.integer("filter_width"))
-    return _windowed(graph, op, kernel)
-
-
-def _windowed(graph: Graph, op: Op, kernel: tuple[int, ...]) -> tuple[Read, ...] | None:
-    """Padding as TFLite computes it (kernels/padding.h, ComputePaddingWithOffset)."""
-    source, out = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
-    if not _is_image(source) or len(kernel) != 2:
+def _windowed(graph: Graph, op: Op) -> tuple[Read, ...] | None:
+    if not _is_image(graph.tensors[op.inputs[0]]):
         return None
-    windows = []
-    for axis, letter in zip(AXES, "hw", strict=True):
-        stride = op.options.integer(f"stride_{letter}")
-        dilation = max(1, op.options.integer(f"dilation_{letter}_factor", 1))
-        reach = (kernel[axis] - 1) * dilation + 1
-        if stride < 1 or reach < 1:
-            return None
-        over = (out.shape[1 + axis] - 1) * stride + reach - source.shape[1 + axis]
-        before = max(0, over) // 2 if op.options.integer("padding") == SAME else 0
-        windows.append(Window(reach, stride, before, kernel[axis]))
-    return (Read(source.id, (windows[ROWS], windows[COLUMNS])),)
+    source, down, across = windows(graph, op)
+    if any(along.stride < 1 or along.reach < 1 for along in (down, across)):
+        return None
+    rows, columns = (Window(w.reach, w.stride, w.before, w.taps) for w in (down, across))
+    return (Read(source.id, (rows, columns)),)
 
 
 def _elementwise(graph: Graph, op: Op) -> tuple[Read, ...] | None:
@@ -116,12 +104,12 @@ def _elementwise(graph: Graph, op: Op) -> tuple[Read, ...] | None:
             continue
         if not _is_image(tensor):
             return None
-        windows = []
+        along = []
         for size, wanted in zip(tensor.shape[1:3], out.shape[1:3], strict=True):
             if size not in (wanted, 1):
                 return None
-            windows.append(Window(stride=1 if size == wanted else 0))
-        found.append(Read(tensor.id, (windows[ROWS], windows[COLUMNS])))
+            along.append(Window(stride=1 if size == wanted else 0))
+        found.append(Read(tensor.id, (along[ROWS], along[COLUMNS])))
     return tuple(found)
 
 
@@ -141,15 +129,8 @@ def _pad(graph: Graph, op: Op) -> tuple[Read, ...] | None:
 
 _RULES: Mapping[str, Callable[[Graph, Op], tuple[Read, ...] | None]] = {
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _convolution),
-    **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D"), _pool),
-    **dict.fromkeys(
-        (
-            "ADD", "SUB", "MUL", "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "PRELU", "LOGISTIC",
-            "TANH", "HARD_SWISH", "ELU", "ABS", "QUANTIZE", "DEQUANTIZE", "MAXIMUM", "MINIMUM",
-            "SQUARED_DIFFERENCE",
-        ),
-        _elementwise,
-    ),
+    **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D"), _windowed),
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
     "CONCATENATION": _concatenation,
-    **dict.fromkeys(("PAD", "PADV2"), _pad),
-}  # fmt: skip
+    **dict.fromkeys(PADS, _pad),
+}

@@ -1,0 +1,111 @@
+"""Tensors whose rows wait in slots of a storage: which can, how slots are named, read, written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sim.graph.graph import Graph, Op, Table
+from sim.graph.pieces import Writer, cut, resized
+from sim.graph.rewrite import ASSIGN, READ
+from sim.graph.rows import demands
+from sim.ranges import Range
+
+_ROWS = "/rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Tensors that don't lie in the arena: their rows wait in a storage, so many to a slot.
+
+    A slot is a variable "tensor/rowsN" in the storage, N being its first row. `tensors` are names;
+    without any, they are the graph's inputs, whose slots the caller fills. A stage that makes one
+    of the tensors writes its slots. Reading begins `ahead` slots before they are needed.
+    With `outputs`, the graph's output that a stage makes leaves by rows too, and is no output any
+    more; the caller finds it in its slots.
+    """
+
+    storage: str
+    rows: int = 1
+    tensors: frozenset[str] = frozenset()
+    ahead: int = 0
+    outputs: bool = False
+
+    def parts(self, rows: Range) -> list[Range]:
+        """The rows, those of one slot at a time."""
+        starts = range(rows.start, rows.stop, self.rows)
+        return [Range(start, min(start + self.rows, rows.stop)) for start in starts]
+
+
+def slot_name(tensor: str, start: int) -> str:
+    """The variable that holds a tensor's rows from `start` on."""
+    return f"{tensor}{_ROWS}{start}"
+
+
+def slot_rows(slot: str) -> tuple[str, int] | None:
+    """The tensor and the first row that `slot_name` made the name of; None if it made no such."""
+    tensor, _, start = slot.rpartition(_ROWS)
+    return (tensor, int(start)) if start.isdigit() else None
+
+
+def named_tensors(graph: Graph, feed: Feed | None) -> list[int]:
+    """The tensors that the feed names, whether their rows can wait or not."""
+    if feed is None:
+        return []
+    if not feed.tensors:
+        return list(graph.inputs)
+    return [t.id for t in graph.tensors if t.name in feed.tensors]
+
+
+def can_be_fed(graph: Graph, ops: Sequence[Op], tensor: int, axis: int) -> bool:
+    """Whether some of the ops read the tensor, and all that do read it by rows."""
+    for op in ops:
+        rows = Range(0, graph.tensors[op.outputs[0]].shape[axis])
+        asked = [d.tensor for d in demands(graph, op, rows, axis) or ()]
+        if tensor in op.reads and tensor not in asked:
+            return False
+    return any(tensor in op.reads for op in ops)
+
+
+def can_leave(graph: Graph, tensor: int) -> bool:
+    """Whether the caller alone reads the tensor, and slots can go by its name."""
+    read = any(tensor in op.reads for op in graph.ops)
+    name = graph.tensors[tensor].name
+    alone = sum(t.name == name for t in graph.tensors) == 1
+    return tensor in graph.outputs and not read and bool(name) and alone
+
+
+class Slots:
+    """Writes rows of a graph's tensors to the slots of a feed, and reads them there.
+
+    Each slot is opened once, where it is first used.
+    """
+
+    def __init__(self, graph: Graph, feed: Feed, to: Writer, axis: int) -> None:
+        self.graph, self.feed, self.to, self.axis = graph, feed, to, axis
+        self.handles: dict[tuple[int, int], int] = {}
+
+    def store(self, tensor: int, piece: int, rows: Range) -> None:
+        """Writes the piece, which holds these rows of the tensor, to their slots."""
+        like = self.graph.tensors[tensor]
+        for part in self.feed.parts(rows):
+            made = cut(self.to, like, piece, part.start - rows.start, part.length, self.axis)
+            handle = self._handle(tensor, part.start)
+            self.to.add(Op(ASSIGN, (handle, made), (), Table("AssignVariableOptions")))
+
+    def fetch(self, tensor: int, part: Range) -> int:
+        """Reads one slot, which holds these rows of the tensor; the new tensor with them."""
+        like, handle = self.graph.tensors[tensor], self._handle(tensor, part.start)
+        shape = resized(like.shape, self.axis, part.length)
+        piece = self.to.tensor(like, shape, f"/row{part.start}")
+        self.to.add(Op(READ, (handle,), (piece,), Table("ReadVariableOptions")))
+        return piece
+
+    def _handle(self, tensor: int, start: int) -> int:
+        """The handle of the slot of the rows from `start` on."""
+        if (tensor, start) not in self.handles:
+            name = slot_name(self.graph.tensors[tensor].name, start)
+            opened = self.to.edit.handle(self.feed.storage, name)
+            self.handles[tensor, start] = opened.outputs[0]
+            self.to.add(opened)
+        return self.handles[tensor, start]
