@@ -28,10 +28,13 @@ def is_closed(graph: Graph, steps: Range, stored: frozenset[str] = frozenset()) 
     return inside <= read and inside.isdisjoint(outside | set(graph.outputs))
 
 
-def extract(graph: Graph, steps: Range, stored: frozenset[str] = frozenset()) -> Graph:
+def extract(
+    graph: Graph, steps: Range, stored: frozenset[str] = frozenset(), *, leaves: bool = False
+) -> Graph:
     """The ops of these steps; what they read comes in, what is read later goes out.
 
-    Tensors named in `stored` don't go out: they leave through a storage.
+    Tensors named in `stored` don't go out: they leave through a storage. Of those that no op here
+    reads this holds with `leaves` alone.
     """
     ops = graph.ops[steps.start : steps.stop]
     made = {t for op in ops for t in op.outputs}
@@ -41,7 +44,8 @@ def extract(graph: Graph, steps: Range, stored: frozenset[str] = frozenset()) ->
     outputs = tuple(
         t
         for t in (*inputs, *dict.fromkeys(made))
-        if t in later and not (t in made and t in read and graph.tensors[t].name in stored)
+        if t in later
+        and not (t in made and (leaves or t in read) and graph.tensors[t].name in stored)
     )
     part = replace(
         graph.without_plan(), ops=ops, inputs=inputs, outputs=tuple(sorted(outputs)), signatures=()

@@ -20,7 +20,8 @@ class Feed:
 
     A slot is a variable "tensor/rowsN" in the storage, N being its first row. `tensors` are names;
     without any, they are the graph's inputs, whose slots the caller fills. A stage that makes one
-    of the tensors writes its slots. Reading begins `ahead` slots before they are needed.
+    of the tensors writes its slots; if nobody reads it whole any more, it never exists whole.
+    Reading begins `ahead` slots before they are needed; writing may go on for `drain` ops more.
     With `outputs`, the graph's output that a stage makes leaves by rows too, and is no output any
     more; the caller finds it in its slots.
     """
@@ -29,6 +30,7 @@ class Feed:
     rows: int = 1
     tensors: frozenset[str] = frozenset()
     ahead: int = 0
+    drain: int = 0
     outputs: bool = False
 
     def parts(self, rows: Range) -> list[Range]:
@@ -67,12 +69,16 @@ def can_be_fed(graph: Graph, ops: Sequence[Op], tensor: int, axis: int) -> bool:
     return any(tensor in op.reads for op in ops)
 
 
-def can_leave(graph: Graph, tensor: int) -> bool:
-    """Whether the caller alone reads the tensor, and slots can go by its name."""
-    read = any(tensor in op.reads for op in graph.ops)
-    name = graph.tensors[tensor].name
+def can_leave(graph: Graph, tensor: int, feed: Feed | None) -> bool:
+    """Whether the tensor may leave through the feed alone: nobody reads it whole.
+
+    Either the feed names it, or it is the graph's output and the feed is for that.
+    """
+    if feed is None or any(tensor in op.reads for op in graph.ops):
+        return False
+    name, is_output = graph.tensors[tensor].name, tensor in graph.outputs
     alone = sum(t.name == name for t in graph.tensors) == 1
-    return tensor in graph.outputs and not read and bool(name) and alone
+    return (name in feed.tensors or (feed.outputs and is_output)) and bool(name) and alone
 
 
 class Slots:
@@ -91,7 +97,8 @@ class Slots:
         for part in self.feed.parts(rows):
             made = cut(self.to, like, piece, part.start - rows.start, part.length, self.axis)
             handle = self._handle(tensor, part.start)
-            self.to.add(Op(ASSIGN, (handle, made), (), Table("AssignVariableOptions")))
+            options = Table("AssignVariableOptions")
+            self.to.add(Op(ASSIGN, (handle, made), (), options, window=self.feed.drain))
 
     def fetch(self, tensor: int, part: Range) -> int:
         """Reads one slot, which holds these rows of the tensor; the new tensor with them."""

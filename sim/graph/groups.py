@@ -102,12 +102,16 @@ def overlaps(graph: Graph) -> tuple[Overlap, ...]:
     )
 
 
-def groups(graph: Graph) -> tuple[Group, ...]:
+Needs = tuple[tuple[Need, ...], ...]
+"""For each tensor of a graph, its byte ranges and when they are needed."""
+
+
+def groups(graph: Graph, needs: Needs | None = None) -> tuple[Group, ...]:
     """Every tensor of the arena in one group; ties that would spoil a value are left out.
 
-    The ties that save most bytes are made first.
+    The ties that save most bytes are made first. `needs` are the graph's, if they are known.
     """
-    return _Grouper(graph).groups()
+    return _Grouper(graph, byte_needs(graph) if needs is None else needs).groups()
 
 
 def untied(graph: Graph) -> tuple[Group, ...]:
@@ -132,9 +136,9 @@ class _Tie:
 
 
 class _Grouper:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, needs: Needs) -> None:
         self.graph = graph
-        self.needs = byte_needs(graph)
+        self.needs = needs
         self.placed = in_arena(graph)
         self.values = _Values(graph)
         self.overlaps = {(o.source, o.target, o.step): o for o in overlaps(graph)}

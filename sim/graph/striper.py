@@ -44,7 +44,7 @@ class Striper:
         self.slots = Slots(graph, feed, self.to, self.axis) if feed else None
         named = named_tensors(graph, feed)
         self.tapped = {t for t in named if t in self.maker}
-        self.leaves = bool(feed and feed.outputs and can_leave(graph, self.last))
+        self.leaves = can_leave(graph, self.last, feed)
         if self.leaves:
             self.tapped.add(self.last)
         outside = [t for t in named if t not in self.maker]
@@ -103,7 +103,7 @@ class Striper:
         """Computes the tensor's rows below `stop` that are not there yet."""
         op, height = self.maker[tensor], self._height(tensor)
         unit, chunk = self._unit(op), self.how.chunk
-        if op.kind == FEED and self.slots is not None and self.made[tensor] < min(stop, height):
+        if op.kind == FEED and self.slots is not None:
             stop += self.slots.feed.ahead * unit
         while self.made[tensor] < min(stop, height):
             start = self.made[tensor]
@@ -143,7 +143,7 @@ class Striper:
         """Reads the slots that hold these rows of a fed tensor."""
         assert self.slots is not None
         for part in self.slots.feed.parts(rows):
-            self.waiting.keep(tensor, self.slots.fetch(tensor, part), part)
+            self.waiting.expect(tensor, self.slots.fetch(tensor, part), part)
 
     def _forget(self, tensor: int) -> None:
         """Drops the rows that no reader will ask for again."""

@@ -13,10 +13,14 @@ from sim.ranges import Range
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A new tensor that holds some rows of an original one, counted with the padding above."""
+    """A new tensor that holds some rows of an original one, counted with the padding above.
+
+    With `bare` rows it is on its way from a storage, and gets its padding when it is first read.
+    """
 
     tensor: int
     rows: Range
+    bare: Range | None = None
 
 
 class Waiting:
@@ -45,9 +49,12 @@ class Waiting:
 
     def keep(self, tensor: int, piece: int, rows: Range) -> None:
         """Adds a piece with these rows to those that are there, with its reader's padding on it."""
-        if self.sides[tensor] != NO_SIDES:
-            piece, rows = self._padded(tensor, piece, rows)
-        self.pieces[tensor].append(_Piece(piece, rows))
+        self.pieces[tensor].append(self._dressed(tensor, _Piece(piece, rows, rows)))
+
+    def expect(self, tensor: int, piece: int, rows: Range) -> None:
+        """Adds a piece that is on its way; nothing touches it until its rows are read."""
+        _, counted = self._sides_of(tensor, rows)
+        self.pieces[tensor].append(_Piece(piece, counted, rows))
 
     def read(self, tensor: int, rows: Range) -> int:
         """One tensor with these rows, without padding."""
@@ -82,7 +89,8 @@ class Waiting:
             self.most[tensor] = max(self.most.get(tensor, 0), held)
         if tensor in self.rolls and kept and kept[0].rows.start < first:
             left = Range(first, kept[0].rows.stop)
-            kept[0] = _Piece(self._cut(tensor, kept[0], left), left)
+            first_piece = kept[0] if kept[0].bare is None else self._dressed(tensor, kept[0])
+            kept[0] = _Piece(self._cut(tensor, first_piece, left), left)
         self.pieces[tensor] = kept
 
     def drop_all(self, tensor: int) -> None:
@@ -107,8 +115,9 @@ class Waiting:
         """One tensor with exactly these rows: a piece, a part of one, or several joined."""
         if tensor not in self.pieces:
             return self._cut(tensor, _Piece(tensor, Range(0, self._height(tensor))), rows)
+        self._dress_before(tensor, rows.stop)
         if tensor in self.rolls:
-            return self._cut(tensor, self._together(tensor), rows)
+            return self._cut(tensor, self._together(tensor, rows.stop), rows)
         parts = [
             self._cut(tensor, p, Range(max(rows.start, p.rows.start), min(rows.stop, p.rows.stop)))
             for p in self.pieces[tensor]
@@ -116,12 +125,12 @@ class Waiting:
         ]
         return self._join(tensor, parts, f"/window{rows.start}")
 
-    def _together(self, tensor: int) -> _Piece:
-        """All rows of a tensor that are there, in one piece."""
-        pieces = self.pieces[tensor]
+    def _together(self, tensor: int, stop: int) -> _Piece:
+        """All rows of a tensor that are there, but for pieces from row `stop` on, in one piece."""
+        pieces = [p for p in self.pieces[tensor] if p.rows.start < stop]
         rows = Range(pieces[0].rows.start, pieces[-1].rows.stop)
         joined = self._join(tensor, [p.tensor for p in pieces], f"/window{rows.start}")
-        self.pieces[tensor] = [_Piece(joined, rows)]
+        self.pieces[tensor][: len(pieces)] = [_Piece(joined, rows)]
         return self.pieces[tensor][0]
 
     def _cut(self, tensor: int, piece: _Piece, rows: Range) -> int:
@@ -136,18 +145,34 @@ class Waiting:
 
         return join(self.to, self.graph.tensors[tensor], parts, self.axis, named, into)
 
-    def _padded(self, tensor: int, piece: int, rows: Range) -> tuple[int, Range]:
-        """The piece with its reader's padding, rows only at the ends; its rows counted so."""
+    def _dress_before(self, tensor: int, stop: int) -> None:
+        pieces = self.pieces[tensor]
+        for number, piece in enumerate(pieces):
+            if piece.bare is not None and piece.rows.start < stop:
+                pieces[number] = self._dressed(tensor, piece)
+
+    def _dressed(self, tensor: int, piece: _Piece) -> _Piece:
+        """The piece with its reader's padding, rows only at the ends."""
+        assert piece.bare is not None
+        sides, rows = self._sides_of(tensor, piece.bare)
+        reader = self.padders[tensor]
+        made = piece.tensor
+        if reader is not None and sides != NO_SIDES:
+            made = pad(reader, self.graph.tensors[tensor], made, sides, self.to)
+        return _Piece(made, rows)
+
+    def _sides_of(self, tensor: int, rows: Range) -> tuple[Sides, Range]:
+        """The padding of a piece with these rows, and its rows counted with that above."""
+        if self.sides[tensor] == NO_SIDES:
+            return NO_SIDES, rows
         sides = list(self.sides[tensor])
         above, below = sides[self.axis - 1]
         rolls = tensor in self.rolls
         over = above if rows.start == 0 and not rolls else 0
         under = below if rows.stop == self._height(tensor) and not rolls else 0
         sides[self.axis - 1] = (over, under)
-        reader = self.padders[tensor]
-        assert reader is not None
-        made = pad(reader, self.graph.tensors[tensor], piece, (sides[0], sides[1]), self.to)
-        return made, Range(rows.start + above - over, rows.stop + above + under)
+        counted = Range(rows.start + above - over, rows.stop + above + under)
+        return (sides[0], sides[1]), counted
 
     def _without_sides(self, tensor: int, piece: int) -> int:
         """The piece without another reader's padding across the rows."""
