@@ -35,7 +35,8 @@ class FusedFetch:
     """Parameters left out are chosen for the goal.
 
     `stages` as for stream; `tensors` are the names of those that wait in the `storage`, `rows` rows
-    to a slot, written in the background for `drain` ops. `target` is that of a spill of whole
+    to a slot, read `ahead` slots before they are needed, written in the background for `drain`
+    ops. `target` is that of a spill of whole
     tensors afterwards; there is none without.
     """
 
@@ -43,6 +44,7 @@ class FusedFetch:
     tensors: tuple[str, ...] | None = None
     storage: str | None = None
     rows: int | None = None
+    ahead: int = 1
     drain: int = 0
     target: int | None = None
 
@@ -52,7 +54,7 @@ class FusedFetch:
 
     def __post_init__(self) -> None:
         check_stages(self.stages, ("rows", 1), ("chunk", 0), ("roll", 0))
-        check_counts(self, "rows", "drain", "target")
+        check_counts(self, "rows", "ahead", "drain", "target")
         if self.rows == 0:
             raise ValueError(f"rows: found {self.rows}, wanted 1 or above")
         Spill(storage=self.storage, target=self.target, tensors=self.tensors)
@@ -64,7 +66,7 @@ class FusedFetch:
         stages, storage = Stream(self.stages).cut(graph, board), self._storage(graph, board)
         names = frozenset(self.tensors or ()) & _fed(graph, stages)
         if names:
-            feed = Feed(storage, self.rows or SLOT_ROWS, names, ahead=1)
+            feed = Feed(storage, self.rows or SLOT_ROWS, names, ahead=self.ahead, drain=self.drain)
             stages = [replace(stage, feed=feed) for stage in stages]
         made = staged(graph, stages, self.drain)
         if self.target is None:
@@ -131,9 +133,13 @@ def _waiting(graph: Graph) -> list[str]:
 
 
 def _fed(graph: Graph, stages: Sequence[Stage]) -> frozenset[str]:
-    """Tensors all of whose readers can do without them whole: fed, in their stage, or near."""
+    """Tensors that no op needs whole but their stage, or ops near their maker.
+
+    All other readers are fed. The graph's inputs are among them, and its outputs that leave.
+    """
     stage_of = {step: s for s in stages for step in range(s.steps.start, s.steps.stop)}
     makers = {t: step for step, op in enumerate(graph.ops) for t in op.outputs}
+    makers.update(dict.fromkeys(graph.inputs, -NEAR - 1))
     found = set()
     for tensor, maker in makers.items():
         readers = [step for step, op in enumerate(graph.ops) if tensor in op.reads]
@@ -141,6 +147,9 @@ def _fed(graph: Graph, stages: Sequence[Stage]) -> frozenset[str]:
         fed = [r for r in readers if r in stage_of and stage_of[r] is not home]
         rest = [r for r in readers if r not in fed]
         able = all(stage_of.get(r) is home and (home or r <= maker + NEAR) for r in rest)
-        if fed and able and (rest or home is None) and tensor not in graph.outputs:
+        leaves = home is not None and not rest and maker == home.steps.stop - 1
+        if tensor in graph.outputs:
+            able = able and leaves and not fed
+        if able and (leaves or (fed and (rest or home is None))):
             found.add(graph.tensors[tensor].name)
     return frozenset(found)

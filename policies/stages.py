@@ -72,11 +72,12 @@ def staged(graph: Graph, stages: Sequence[Stage], drain: int = 0) -> Graph:
     """
     if not stages:
         return drop_dead_tensors(graph)
+    given = {graph.tensors[t].name for t in graph.inputs}  # their slots the caller fills
     feeds = {name: s.feed for s in stages if s.feed for name in s.feed.tensors}
     makers = {graph.tensors[t].name: s for s, op in enumerate(graph.ops) for t in op.outputs}
     for stage in sorted(stages, key=lambda s: -s.steps.start):
         graph = stage.apply(graph)
-    for name in sorted(feeds):
+    for name in sorted(feeds.keys() - given):
         if not any(makers.get(name, -1) in stage.steps for stage in stages):
             tensor = next(t.id for t in graph.tensors if t.name == name)
             graph = store(graph, tensor, feeds[name], drain)

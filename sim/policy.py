@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -214,6 +214,24 @@ def written(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"[{','.join(written(item) for item in value)}]"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def written_choice(policies: Sequence[Policy]) -> str:
+    """Policies in a row as `parse_choice` reads them; parameters that are None are left out."""
+    parts = []
+    for policy in policies:
+        given = ", ".join(
+            f"{key}={written(value)}"
+            for key, value in parameters(policy).items()
+            if value is not None and value != _default(policy, key)
+        )
+        parts.append(f"{policy.name}({given})" if given else policy.name)
+    return "+".join(parts)
+
+
+def _default(policy: Policy, key: str) -> Any:
+    fields = dataclasses.fields(policy)  # type: ignore[arg-type]
+    return next(f.default for f in fields if f.name == key)
 
 
 def _split(text: str, separator: str) -> list[str]:

@@ -105,15 +105,23 @@ def op_cycles(graph: Graph, op: Op, board: Board, *, staying_bytes: int = 0) -> 
     if kind == "unknown":
         moved_bytes += sum(t.nbytes for t in read if not t.is_constant)
     cycles = (
-        _per_mac(profile.cycles_per_mac, kind) * macs(graph, op)
+        fixed_cycles(graph, op, board)
+        + _per_mac(profile.cycles_per_mac, kind) * macs(graph, op)
         + profile.cycles_per_output.get(kind, 0) * sum(t.elements for t in written)
         + profile.cycles_per_input.get(kind, 0) * (read[0].elements if read else 0)
         + profile.cycles_per_byte.get(kind, 0) * moved_bytes
-        + profile.cycles_per_call.get(kind, 0)
+    )
+    return ceil(round(cycles, 6))
+
+
+def fixed_cycles(graph: Graph, op: Op, board: Board) -> float:
+    """What each call of the op costs beside its work: calling it and waiting for its weights."""
+    profile = board.core.profile
+    return (
+        profile.cycles_per_call.get(group(graph, op), 0)
         + profile.dispatch_cycles
         + board.weight_stall_cycles_per_byte * weight_bytes(graph, op)
     )
-    return ceil(round(cycles, 6))
 
 
 def _per_mac(cycles_per_mac: Mapping[str, float], kind: str) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sim.graph.graph import Graph
-from sim.graph.groups import Group, Need, Overlap, byte_needs, groups, overlaps, untied
+from sim.graph.groups import Group, Need, Needs, Overlap, byte_needs, groups, overlaps, untied
 from sim.graph.lifetimes import ARENA_ALIGNMENT as ALIGNMENT
 from sim.graph.lifetimes import Buffer, buffers
 from sim.plan.packer import Apart, Block, Rect
@@ -38,17 +38,18 @@ class Puzzle:
         return live
 
 
-def tie(graph: Graph, *, aliasing: bool) -> tuple[Group, ...]:
+def tie(graph: Graph, *, aliasing: bool, needs: Needs | None = None) -> tuple[Group, ...]:
     """The groups of tensors that are placed together; each tensor by itself without aliasing."""
-    return groups(graph) if aliasing else untied(graph)
+    return groups(graph, needs) if aliasing else untied(graph)
 
 
 def puzzle(
     graph: Graph, kernels: str, *, aliasing: bool, tied: Sequence[Group] | None = None
 ) -> Puzzle:
     """The puzzle of a graph; with aliasing, outputs may run into inputs that end there."""
-    groups = tie(graph, aliasing=aliasing) if tied is None else tied
-    return _Maker(graph, groups, kernels, aliasing=aliasing).puzzle()
+    needs = byte_needs(graph)
+    groups = tie(graph, aliasing=aliasing, needs=needs) if tied is None else tied
+    return _Maker(graph, groups, needs, kernels, aliasing=aliasing).puzzle()
 
 
 def live_profile(graph: Graph, kernels: str, *, aliasing: bool) -> dict[int, int]:
@@ -58,14 +59,19 @@ def live_profile(graph: Graph, kernels: str, *, aliasing: bool) -> dict[int, int
 
 class _Maker:
     def __init__(
-        self, graph: Graph, tied: Sequence[Group], kernels: str, *, aliasing: bool
+        self,
+        graph: Graph,
+        tied: Sequence[Group],
+        needs: Needs,
+        kernels: str,
+        *,
+        aliasing: bool,
     ) -> None:
-        self.graph, self.tied, self.aliasing = graph, tied, aliasing
+        self.graph, self.tied, self.needs, self.aliasing = graph, tied, needs, aliasing
         held = buffers(graph, kernels, claims=True)
         self.life = {b.tensor: b for b in held if b.tensor is not None}
         self.scratch = [b for b in held if b.tensor is None]
         self.home = {t: (i, at) for i, g in enumerate(tied) for t, at in g.members}
-        self.needs = byte_needs(graph)
         self.over: dict[int, list[Overlap]] = {}
         for overlap in overlaps(graph) if aliasing else ():
             self._note(overlap)

@@ -34,6 +34,7 @@ def pack(
     apart: Sequence[Apart] = (),
     *,
     floor: int = 0,
+    enough: int = 0,
     effort: int = 1,
     exact: bool | None = None,
     seed: int = 0,
@@ -41,8 +42,8 @@ def pack(
     """The best packing found; the same for the same arguments, whatever the machine.
 
     Effort 0 is for a first look, without the searches. `floor` is a size that the caller knows to
-    be the least possible. `exact` asks for the solver, or, if None, takes it from effort 2 on where
-    it is installed.
+    be the least possible; with `enough` the search ends at any size up to that. `exact` asks for
+    the solver, or, if None, takes it from effort 2 on where it is installed.
     Raises PlanError if fixed blocks overlap, and MissingToolError if the solver is asked for and
     not installed.
     """
@@ -50,12 +51,13 @@ def pack(
         return Packing((), 0, 0, True, "empty")
     problem = problem_of(blocks, apart)
     ways = orders(problem)
-    found = _first(problem, ways, floor)
-    if found.size > found.bound:
+    found = _first(problem, ways, floor, enough)
+    if found.size > max(found.bound, enough):
         found = repair(problem, found, ways, REPAIR_WORK * effort or QUICK_WORK)
-    if found.size > found.bound:
-        found = climb(problem, found, ways, CLIMB_WORK * effort or QUICK_WORK, seed)
-    if found.size > found.bound and effort > 0:
+    if found.size > max(found.bound, enough):
+        work = CLIMB_WORK * effort or QUICK_WORK
+        found = climb(problem, found, ways, work, seed, enough)
+    if found.size > max(found.bound, enough) and effort > 0:
         found = Improvement(problem, found, WORK * GROWTH ** (effort - 1)).run(ways, seed)
     if found.size > found.bound and (exact or (exact is None and effort >= 2 and is_installed())):
         found = solve(problem, found, SOLVER_WORK * GROWTH ** max(0, effort - 2), seed)
@@ -65,15 +67,15 @@ def pack(
     )
 
 
-def _first(problem: Problem, ways: dict[str, list[int]], floor: int) -> Found:
-    """The best of first fit in all orders, or the first that reaches the lower bound."""
+def _first(problem: Problem, ways: dict[str, list[int]], floor: int, enough: int) -> Found:
+    """The best of first fit in all orders, or the first that is small enough."""
     best = Found((), NO_SIZE, max(floor, problem.lower_bound()), "")
     for name, order in ways.items():
         offsets = first_fit(problem, order, best.size)
         if offsets is not None:
             size = problem.size(offsets)
             best = replace(best, offsets=offsets, size=size, method=f"first fit by {name}")
-        if best.size <= best.bound:
+        if best.size <= max(best.bound, enough):
             break
     return best
 

@@ -26,9 +26,17 @@ class _Climber:
 
 
 def climb(
-    problem: Problem, found: Found, orders: Mapping[str, Sequence[int]], work: int, seed: int
+    problem: Problem,
+    found: Found,
+    orders: Mapping[str, Sequence[int]],
+    work: int,
+    seed: int,
+    enough: int = 0,
 ) -> Found:
-    """The best packing after some moves from each order; `work` bounds the distances looked at."""
+    """The best packing after some moves from each order; `work` bounds the distances looked at.
+
+    Ends as soon as one is no larger than `enough`.
+    """
     rng = random.Random(seed)
     once = 1 + sum(len(near) for near in problem.neighbours) // 2
     moves = min(MOST_MOVES, work // (once * len(orders)))
@@ -36,17 +44,22 @@ def climb(
         offsets = first_fit(problem, order, NO_LIMIT)
         if offsets is not None:
             climber = _Climber(name, list(order), offsets, problem.size(offsets))
-            found = _climbed(problem, climber, found, moves, rng)
+            found = _climbed(problem, climber, found, moves, rng, enough)
     return found
 
 
 def _climbed(
-    problem: Problem, climber: _Climber, found: Found, moves: int, rng: random.Random
+    problem: Problem,
+    climber: _Climber,
+    found: Found,
+    moves: int,
+    rng: random.Random,
+    enough: int,
 ) -> Found:
     """Takes every move that makes the packing no larger."""
     count = len(climber.order)
     for _ in range(moves):
-        if found.size <= found.bound:
+        if found.size <= max(found.bound, enough):
             break
         tops = heapq.nlargest(TOPS, range(count), lambda i: climber.offsets[i] + problem.height[i])
         block = rng.choice(tops) if rng.random() > ANYWHERE else rng.randrange(count)

@@ -1,0 +1,409 @@
+"""The quickest way through a graph under a limit of bytes: a shortest path over fusion blocks.
+
+A block is an op as it is, or a run of ops by rows; between two blocks a tensor lies in the arena or
+leaves for a storage and comes back by rows. For every run the coarsest cut under the limit counts.
+Sketches lead the search; what it chooses is made, its true bytes are put in the sketch's place, and
+the path is sought again. msf-CNN (NeurIPS 2025) finds fusion blocks as a shortest path; here blocks
+also say where their tensors lie, and time is what is least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from policies.sketch import Sketch, Sketcher
+from policies.stages import NEAR, Stage
+from sim.device.board import Board, Storage
+from sim.errors import CannotFitError, ModelError
+from sim.graph.extract import extract
+from sim.graph.graph import Graph
+from sim.graph.lifetimes import ARENA_ALIGNMENT, in_arena
+from sim.graph.stripes import Cut, Feed, is_segment
+from sim.plan.blocks import puzzle
+from sim.plan.packer import pack
+from sim.policy import Goal
+from sim.ranges import Range, round_up
+
+MOST_LAYERS = 24
+PARTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+COARSE = 4
+"""Up to so many stripes, rows that are kept need not roll."""
+OPTIMISM = 0.9
+"""Of the bytes of a sketch, what is hoped for until the block has been made."""
+NO_LIMIT = 1 << 60
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a run of ops meets its neighbours: which inputs are fed, whether its output leaves."""
+
+    steps: Range
+    fed: frozenset[int] = frozenset()
+    leaves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A way with a cut (None: one op as it is), bytes with all that lies beside, and its time."""
+
+    way: Way
+    cut: Cut | None
+    columns: int
+    sketch: Sketch
+    made: bool
+
+    def stage(self) -> Stage | None:
+        """The stage that it is; None for an op as it is."""
+        if self.cut is None:
+            return None
+        return Stage(self.way.steps, self.cut, self.columns)
+
+
+_Key = tuple[Way, Cut | None, int, frozenset[int], tuple[int, int]]
+"""What was made: a way, its cut and columns, what waits by rows, and how the slots are used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Blocks from the first op to the last one."""
+
+    blocks: tuple[Block, ...]
+
+    @property
+    def peak(self) -> int:
+        return max((b.sketch.peak for b in self.blocks), default=0)
+
+    @property
+    def extra(self) -> int:
+        return sum(b.sketch.extra for b in self.blocks)
+
+    @property
+    def time_ps(self) -> int:
+        return sum(b.sketch.time_ps for b in self.blocks)
+
+    def stages(self) -> tuple[Stage, ...]:
+        return tuple(s for b in self.blocks if (s := b.stage()) is not None)
+
+    def stored(self) -> frozenset[int]:
+        """Tensors that some block is fed with."""
+        return frozenset(t for b in self.blocks for t in b.way.fed)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the search may do: tensors that wait in the storage all the time (by rows, or whole),
+
+    whether other tensors between blocks may leave, whether the graph's inputs and outputs may.
+    """
+
+    waiting: frozenset[int] = frozenset()
+    spilled: frozenset[int] = frozenset()
+    boundaries: bool = False
+    ends: bool = False
+    slot_rows: int = 1
+    ahead: int = 1
+
+    @property
+    def slots(self) -> tuple[int, int]:
+        return self.slot_rows, self.ahead
+
+
+class Fusion:
+    """The search for one graph, board and goal; what was made once is known to all terms.
+
+    `work` is what may still be made, in ops.
+    """
+
+    def __init__(
+        self, graph: Graph, board: Board, goal: Goal, storage: Storage | None, work: int
+    ) -> None:
+        self.graph, self.goal, self.storage, self.work = graph, goal, storage, work
+        self.board = board.without_interpreter() if goal.runtime == "static" else board
+        self.to = Sketcher(graph, self.board, goal, storage)
+        self.placed = in_arena(graph)
+        self.maker = {t: s for s, op in enumerate(graph.ops) for t in op.outputs}
+        self.readers: dict[int, list[int]] = {}
+        for step, op in enumerate(graph.ops):
+            for tensor in dict.fromkeys(op.reads):
+                self.readers.setdefault(tensor, []).append(step)
+        self.made: dict[
+            tuple[Way, Cut | None, int, frozenset[int], tuple[int, int]], tuple[int, int]
+        ] = {}
+        self.ratio: dict[tuple[object, ...], float] = {}
+        self.options = cache(self._options)
+        self.sketched = cache(self._sketched)
+        self.beside = cache(self._beside)
+        self.alive = cache(self._alive)
+        self.is_image = cache(self._is_image)
+        self.boundary = cache(self._boundary)
+        self.segment = cache(self._segment)
+
+    def search(self, limit: int, terms: Terms, *, fixed: int = 0, make: bool = True) -> Path | None:
+        """The quickest path with no more bytes than the limit; None if none is found.
+
+        Its blocks are made; without `make` they are what sketches and earlier searches say. With
+        a runtime to which ops cost bytes, these count as well, and so do those `fixed`.
+        """
+        room = limit - fixed
+        while True:
+            path = self._shortest(room, terms)
+            if path is None:
+                return None
+            short = limit - fixed - path.extra
+            if short < room and path.peak > short:
+                room = short
+                continue
+            fresh = [b for b in path.blocks if not b.made]
+            if not fresh or self.work < 0 or not make:
+                return path
+            for block in fresh:
+                self._make(block, terms, room)
+
+    def lowest(self, terms: Terms) -> Path | None:
+        """The path whose worst block needs least, as far as sketches and the work allow."""
+        low, high = 0, max(self._alone(s) for s in range(len(self.graph.ops)))
+        best: Path | None = None
+        while high - low > max(64, high // 200):
+            middle = (low + high) // 2
+            path = self.search(middle, terms)
+            if path is None:
+                low = middle
+            else:
+                best, high = path, min(middle, max(path.peak, low + 1))
+        return best
+
+    def _shortest(self, room: int, terms: Terms) -> Path | None:
+        """Forward over the boundaries; at each, the tensor there lies in the arena or has left."""
+        count = len(self.graph.ops)
+        best: dict[tuple[int, bool], tuple[int, tuple[Block, ...]]] = {(0, False): (0, ())}
+        if terms.ends and self._input() is not None:
+            best[0, True] = (0, ())
+        for start in range(count):
+            for away in (False, True):
+                if (start, away) not in best:
+                    continue
+                spent, blocks = best[start, away]
+                for block in self._blocks(start, away, room, terms):
+                    at = (block.way.steps.stop, block.way.leaves)
+                    total = spent + block.sketch.time_ps
+                    if at not in best or total < best[at][0]:
+                        best[at] = (total, (*blocks, block))
+        ends = [best[count, away] for away in (False, True) if (count, away) in best]
+        return Path(min(ends, key=lambda e: e[0])[1]) if ends else None
+
+    def _blocks(self, start: int, away: bool, room: int, terms: Terms) -> Iterator[Block]:
+        """Every block that may begin here and needs no more than the room."""
+        if not away:
+            whole = self._whole(start, terms)
+            if whole is not None and whole.sketch.peak <= room:
+                yield whole
+        for stop in range(start + 1, min(len(self.graph.ops), start + MOST_LAYERS) + 1):
+            steps = Range(start, stop)
+            if not self.segment(steps, terms.waiting):
+                continue
+            fed = self._fed(steps, away, terms)
+            if fed is None:
+                continue
+            leaving = (False, True) if self._can_leave(stop, terms) else (False,)
+            for leaves in leaving:
+                if steps.length == 1 and not fed and not leaves:
+                    continue
+                found = self._coarsest(Way(steps, fed, leaves), room, terms)
+                if found is not None:
+                    yield found
+
+    def _coarsest(self, way: Way, room: int, terms: Terms) -> Block | None:
+        """The way with the coarsest cut under the limit: finer ones need less and take longer."""
+        options = self.options(way.steps.stop - 1, bool(way.fed or way.leaves))
+        low, high = 0, len(options) - 1
+        found = self._block(way, options[high], terms)
+        if found is None or found.sketch.peak > room:
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            block = self._block(way, options[middle], terms)
+            if block is not None and block.sketch.peak <= room:
+                found, high = block, middle
+            else:
+                low = middle + 1
+        return found
+
+    def _block(self, way: Way, option: tuple[Cut, int], terms: Terms) -> Block | None:
+        """The way with a cut: as it was made, or as hoped for."""
+        cut, columns = option
+        sketch = self.sketched(way, cut, columns, terms.waiting, terms.slots)
+        if sketch is None:
+            return None
+        beside = self.beside(way.steps, terms.waiting | terms.spilled)
+        made = self.made.get((way, cut, columns, terms.waiting, terms.slots))
+        if made is not None:
+            sketch = replace(sketch, peak=made[0] + beside, extra=made[1])
+        else:
+            sketch = replace(sketch, peak=int(sketch.peak * self._hope(way)) + beside)
+        return Block(way, cut, columns, sketch, made is not None)
+
+    def _options(self, last: int, single: bool) -> tuple[tuple[Cut, int], ...]:
+        """Cuts for a segment that ends with this op, coarse ones first."""
+        shape = self.graph.tensors[self.graph.ops[last].outputs[0]].shape
+        heights = dict.fromkeys(-(-shape[1] // n) for n in PARTS if n <= shape[1])
+        found = [(Cut(shape[1], roll=True), 0)] if single else []
+        for rows in heights:
+            if rows * COARSE >= shape[1]:
+                found.append((Cut(rows), 0))
+            found.append((Cut(rows, roll=True), 0))
+        return (*found, (Cut(1, 1, roll=True), 0))
+
+    def _sketched(
+        self, way: Way, cut: Cut, columns: int, waiting: frozenset[int], slots: tuple[int, int]
+    ) -> Sketch | None:
+        rows, ahead = slots if way.fed or way.leaves or waiting else (1, 1)
+        return self.to.stage(
+            way.steps, cut, columns, fed=way.fed, tapped=self._tapped(way, waiting),
+            leaves=way.leaves, slot_rows=rows, ahead=ahead,
+        )  # fmt: skip
+
+    def _tapped(self, way: Way, waiting: frozenset[int]) -> frozenset[int]:
+        """What a run writes to the storage as it makes it."""
+        steps = range(way.steps.start, way.steps.stop)
+        made = [t for s in steps for t in self.graph.ops[s].outputs]
+        return frozenset(made) & waiting | frozenset(made[-1:] if way.leaves else ())
+
+    def _whole(self, step: int, terms: Terms) -> Block | None:
+        """One op as it is; what waits by rows it may read only just after that was made."""
+        op = self.graph.ops[step]
+        for tensor in op.reads:
+            if tensor in terms.waiting and step > self.maker.get(tensor, -NEAR - 1) + NEAR:
+                return None
+        steps = Range(step, step + 1)
+        peak = self._alone(step) + self.beside(steps, terms.waiting | terms.spilled)
+        sketch = Sketch(peak, 0, self.to.whole(step))
+        return Block(Way(steps), None, 0, sketch, made=True)
+
+    def _alone(self, step: int) -> int:
+        """Bytes of an op and its tensors, its output over its input where it may be."""
+        key = (Way(Range(step, step + 1)), None, 0, frozenset[int](), (1, 1))
+        if key not in self.made:
+            part = extract(self.graph, Range(step, step + 1))
+            found = puzzle(part, self.goal.kernels, aliasing=self.goal.aliasing)
+            self.made[key] = (found.floor(), 0)
+        return self.made[key][0]
+
+    def _make(self, block: Block, terms: Terms, room: int) -> None:
+        """Puts the true bytes of a block in the place of its sketch's."""
+        enough = room - self.beside(block.way.steps, terms.waiting | terms.spilled)
+        way, cut = block.way, block.cut
+        assert cut is not None
+        made_as = (way, cut, block.columns, terms.waiting, terms.slots)
+        sketch = self.sketched(way, cut, block.columns, terms.waiting, terms.slots)
+        assert sketch is not None
+        try:
+            made, extra = self._built(block, terms, enough)
+        except (CannotFitError, ModelError):  # what is fed by rows is read whole as well
+            made, extra = NO_LIMIT, 0
+        self.made[made_as] = (made, extra)
+        if made < NO_LIMIT:
+            for key in _kinships(way):
+                self.ratio[key] = made / max(1, sketch.peak)
+
+    def _hope(self, way: Way) -> float:
+        """Of the bytes of a way's sketch, what it may come to: as with its like that were made."""
+        kin = _kinships(way)
+        if kin[0] in self.ratio:
+            return self.ratio[kin[0]]
+        seen = [self.ratio[key] for key in kin if key in self.ratio]
+        return (OPTIMISM + sum(seen)) / (1 + len(seen))
+
+    def _built(self, block: Block, terms: Terms, enough: int) -> tuple[int, int]:
+        """Bytes of a block placed by itself, or enough; what its ops cost the runtime."""
+        way, names = block.way, self.graph.tensors
+        stored = way.fed | self._tapped(way, terms.waiting)
+        texts = frozenset(names[t].name for t in stored)
+        part = extract(self.graph, way.steps, texts, leaves=way.leaves)
+        feed = None
+        if texts and self.storage is not None:
+            feed = Feed(self.storage.name, terms.slot_rows, texts, ahead=terms.ahead)
+        stage = block.stage()
+        assert stage is not None
+        made = replace(stage, steps=Range(0, len(part.ops)), feed=feed).apply(part)
+        self.work -= len(made.ops)
+        found = puzzle(made, self.goal.kernels, aliasing=self.goal.aliasing)
+        target = self.goal.target
+        extra = target.overhead(made, 0).tail_bytes - target.overhead(part, 0).tail_bytes
+        nbytes = found.floor()
+        if nbytes <= enough:
+            packing = pack(found.blocks, found.apart, floor=nbytes, enough=enough, effort=0)
+            nbytes = packing.size_bytes
+        return nbytes, extra
+
+    def _segment(self, steps: Range, waiting: frozenset[int]) -> bool:
+        names = frozenset(self.graph.tensors[t].name for t in waiting)
+        feed = Feed("", 1, names) if names else None
+        return is_segment(self.graph, steps, feed=feed)
+
+    def _fed(self, steps: Range, away: bool, terms: Terms) -> frozenset[int] | None:
+        """Inputs that come by rows; None if the run can't begin so."""
+        inside = range(steps.start, steps.stop)
+        read = {t for s in inside for t in self.graph.ops[s].reads if self.placed[t]}
+        read = {t for t in read if self.maker.get(t, -1) < steps.start}
+        fed = read & terms.waiting
+        if away:
+            there = (
+                self._input()
+                if steps.start == 0
+                else self.boundary(steps.start, terms.waiting | terms.spilled)
+            )
+            if there is None or any(s not in inside for s in self.readers.get(there, ())):
+                return None
+            fed |= {there}
+        return frozenset(fed)
+
+    def _can_leave(self, stop: int, terms: Terms) -> bool:
+        if stop == len(self.graph.ops):
+            last = self.graph.ops[-1].outputs
+            alone = len(last) == 1 and self.graph.outputs == last and not self.readers.get(last[0])
+            return terms.ends and alone and self.is_image(last[0])
+        return terms.boundaries and self.boundary(stop, terms.waiting | terms.spilled) is not None
+
+    def _input(self) -> int | None:
+        """The graph's input, if there is one alone and it can come by rows."""
+        inputs = self.graph.inputs
+        return inputs[0] if len(inputs) == 1 and self.is_image(inputs[0]) else None
+
+    def _boundary(self, position: int, gone: frozenset[int]) -> int | None:
+        """The tensor that alone is alive there, but for those that wait elsewhere."""
+        made = self.graph.ops[position - 1].outputs
+        alive = [t for t in self.alive(position) if t not in gone]
+        alone = len(made) == 1 and alive == [made[0]] and made[0] not in self.graph.outputs
+        return made[0] if alone and self.is_image(made[0]) else None
+
+    def _is_image(self, tensor: int) -> bool:
+        found = self.graph.tensors[tensor]
+        alone = sum(t.name == found.name for t in self.graph.tensors) == 1
+        return len(found.shape) == 4 and found.shape[0] == 1 and bool(found.name) and alone
+
+    def _alive(self, position: int) -> tuple[int, ...]:
+        """Tensors of the arena made before this op and read by it or later, or by the caller."""
+        outputs = set(self.graph.outputs)
+        return tuple(
+            t
+            for t in (*self.graph.inputs, *self.maker)
+            if self.placed[t]
+            and self.maker.get(t, -1) < position
+            and (t in outputs or any(s >= position for s in self.readers.get(t, ())))
+        )
+
+    def _beside(self, steps: Range, gone: frozenset[int]) -> int:
+        """Bytes alive over all these steps that the ops there have nothing to do with."""
+        inside = range(steps.start, steps.stop)
+        used = {t for s in inside for t in (*self.graph.ops[s].reads, *self.graph.ops[s].outputs)}
+        both = set(self.alive(steps.start)) & set(self.alive(steps.stop))
+        sizes: Sequence[int] = [self.graph.tensors[t].nbytes for t in both - used - gone]
+        return sum(round_up(n, ARENA_ALIGNMENT) for n in sizes)
+
+
+def _kinships(way: Way) -> tuple[tuple[object, ...], ...]:
+    """What ways have in common, the way itself first."""
+    fed, start, stop = bool(way.fed), way.steps.start, way.steps.stop
+    return (way,), (fed, way.leaves, start, None), (fed, way.leaves, None, stop)
