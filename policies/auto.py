@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from policies.cold import cold_ranges
 from policies.fused_fetch import FusedFetch
-from policies.fusion import Fusion, Path, Terms
+from policies.fusion import DRAIN, Fusion, Path, Terms
 from policies.plan import Plan
 from policies.reorder import Reorder
 from policies.spill import Spill
@@ -25,6 +25,7 @@ from policies.timing import Timing, timing
 from sim.device.board import Board, Storage
 from sim.errors import CannotFitError, ModelError, PlanError, PolicyError
 from sim.graph.graph import Graph
+from sim.graph.padding import is_image
 from sim.graph.rewrite import drop_dead_tensors
 from sim.policy import Choice, Goal, Policy, check_counts, parse_choice, written_choice
 from sim.program import Program, pack_graph
@@ -32,15 +33,15 @@ from sim.progress import report, stopped
 
 FAILURES = (CannotFitError, ModelError, PlanError, PolicyError)
 FINALISTS = 4
-ROUNDS = 6
+ROUNDS = 8
 """How often a limit is drawn tighter for what the placement needs beyond it."""
 WORK = 20_000
 """Ops of blocks that are made in a search, for each step of effort."""
 STORAGES = 2
 CLOSE = 1.002
 """A plan that takes no more than this times the least there is needs no better one."""
-SLOTS = ((1, 2), (2, 1), (4, 1))
-"""Rows to a slot, and slots read ahead, where one row and one slot are not out of reach."""
+SLOTS = ((1, 1), (1, 2), (2, 1), (4, 1))
+"""Rows to a slot, and slots read ahead, where one row and none ahead are within reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +185,25 @@ class _Search:
         budget = self.goal.sram_bytes
         if trial is None or trial.required <= budget or attempt.rounds <= 1:
             return
-        over = trial.required - budget
-        limit = min(attempt.limit - attempt.limit // 100, attempt.limit - over)
+        limit = attempt.limit
+        if not fusion.refute(path, self._in_the_way(trial), trial.required - self.fixed, terms):
+            limit -= max(limit // 100, trial.required - budget)
         self._queue(replace(attempt, limit=limit, rounds=attempt.rounds - 1))
+
+    def _in_the_way(self, trial: Trial) -> frozenset[int]:
+        """Tensors of the model whose parts reach beyond the budget."""
+        known = {t.name: t.id for t in self.graph.tensors}
+        room = self.goal.sram_bytes - (trial.required - trial.program.plan.size_bytes)
+        found = set()
+        for placement in trial.program.plan.placements:
+            if placement.tensor is None or placement.span.stop <= room:
+                continue
+            name = trial.program.graph.tensors[placement.tensor].name
+            while name and name not in known:
+                name = name.rpartition("/")[0]
+            if name:
+                found.add(known[name])
+        return frozenset(found)
 
     def _waiting_ps(self, attempt: _Attempt) -> int:
         """The time of whole spills, of which half is taken to be hidden."""
@@ -208,7 +225,10 @@ class _Search:
         if storage is None:
             return
         waiting = self._waiting()
-        sets = dict.fromkeys((frozenset(waiting[:1]), frozenset(waiting), frozenset[int]()))
+        long, short = waiting
+        sets = dict.fromkeys(
+            (frozenset(long[:1]), frozenset(long), frozenset(long + short), frozenset[int]())
+        )
         for some in sets:
             if some:
                 yield Terms(spilled=some)
@@ -218,7 +238,9 @@ class _Search:
 
     def _policies(self, path: Path, terms: Terms, storage: Storage | None) -> tuple[Policy, ...]:
         """The path as policies in a row."""
-        stages, tensors = told(path.stages()), self.graph.tensors
+        found, tensors = path.stages(), self.graph.tensors
+        stages = told([s for s in found if not s.parts])
+        pools = tuple((s.steps.start, s.parts) for s in found if s.parts)
         if storage is None:
             return (Stream(stages),) if stages else ()
         stored = {tensors[t].name for t in path.stored()}
@@ -234,7 +256,8 @@ class _Search:
                     storage.name,
                     rows=terms.slot_rows,
                     ahead=terms.ahead,
-                    drain=2,
+                    drain=DRAIN,
+                    pools=pools,
                 )
             )
         if terms.spilled:
@@ -272,16 +295,14 @@ class _Search:
         )
         return able[: 1 if self.policy.effort < STORAGES else STORAGES]
 
-    def _waiting(self) -> list[int]:
-        """Images that wait for more than a few steps, the largest first."""
-        sizes = {
-            cold.tensor: cold.size
-            for cold in cold_ranges(self.graph)
-            if cold.gap.length > NEAR and cold.made >= 0
-        }
-        tensors = self.graph.tensors
-        images = [t for t in sizes if len(tensors[t].shape) == 4 and tensors[t].shape[0] == 1]
-        return sorted(images, key=lambda t: (-sizes[t], t))
+    def _waiting(self) -> tuple[list[int], list[int]]:
+        """Images that wait for more than a few steps, and for fewer; the largest first."""
+        gaps: dict[int, int] = {}
+        for cold in cold_ranges(self.graph):
+            if cold.made >= 0 and is_image(self.graph.tensors[cold.tensor]):
+                gaps[cold.tensor] = max(gaps.get(cold.tensor, 0), cold.gap.length)
+        ordered = sorted(gaps, key=lambda t: (-self.graph.tensors[t].nbytes, t))
+        return [t for t in ordered if gaps[t] > NEAR], [t for t in ordered if gaps[t] <= NEAR]
 
     def _figure(self, trial: Trial) -> int:
         return trial.timing.energy_pj if self.goal.minimize == "energy" else trial.timing.latency_ps

@@ -21,9 +21,11 @@ from policies.staging import Staging, by_rows, by_rows_finely
 from policies.stream import Stream, told
 from sim.device.board import Board
 from sim.errors import CannotFitError
+from sim.graph.gather import gathered
 from sim.graph.graph import Graph
-from sim.graph.stripes import Feed
+from sim.graph.stripes import Cut, Feed
 from sim.policy import Goal, Policy, check_counts
+from sim.ranges import Range
 
 SLOT_ROWS = 4
 SETS_TRIED = 2
@@ -36,7 +38,8 @@ class FusedFetch:
 
     `stages` as for stream; `tensors` are the names of those that wait in the `storage`, `rows` rows
     to a slot, read `ahead` slots before they are needed, written in the background for `drain`
-    ops. `target` is that of a spill of whole
+    ops. `pools` are [op, parts]: that op, a pool say, runs in so many parts by channels of one of
+    these tensors. `target` is that of a spill of whole
     tensors afterwards; there is none without.
     """
 
@@ -46,6 +49,7 @@ class FusedFetch:
     rows: int | None = None
     ahead: int = 1
     drain: int = 0
+    pools: tuple[tuple[int, int], ...] = ()
     target: int | None = None
 
     name: ClassVar[str] = "fused_fetch"
@@ -58,15 +62,22 @@ class FusedFetch:
         if self.rows == 0:
             raise ValueError(f"rows: found {self.rows}, wanted 1 or above")
         Spill(storage=self.storage, target=self.target, tensors=self.tensors)
+        for pool in self.pools:
+            if len(pool) != 2 or any(type(n) is not int for n in pool) or pool[1] < 2:
+                raise TypeError(f"pools: found {pool!r}, wanted [op, parts], 2 parts or more")
 
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
         if self.stages is None:
             best = next(iter(self.candidates(graph, board, goal)))
             return best.apply(graph, board, goal)
         stages, storage = Stream(self.stages).cut(graph, board), self._storage(graph, board)
+        stages += [Stage(Range(op, op + 1), Cut(1), parts=parts) for op, parts in self.pools]
         names = frozenset(self.tensors or ()) & _fed(graph, stages)
         if names:
-            feed = Feed(storage, self.rows or SLOT_ROWS, names, ahead=self.ahead, drain=self.drain)
+            feed = Feed(
+                storage, self.rows or SLOT_ROWS, names, ahead=self.ahead, drain=self.drain,
+                channels=self._apart(graph, names),
+            )  # fmt: skip
             stages = [replace(stage, feed=feed) for stage in stages]
         made = staged(graph, stages, self.drain)
         if self.target is None:
@@ -97,6 +108,16 @@ class FusedFetch:
             assert isinstance(found, Spill)
             if found.window is None:
                 yield replace(self, stages=(), tensors=(), storage=storage, target=found.target)
+
+    def _apart(self, graph: Graph, names: frozenset[str]) -> tuple[tuple[str, int], ...]:
+        """How many channels to a slot, of tensors that are read by channels."""
+        found = []
+        for op, parts in self.pools:
+            tensor = gathered(graph, op) if op < len(graph.ops) else None
+            if tensor is not None and graph.tensors[tensor].name in names:
+                channels = max(1, graph.tensors[tensor].shape[-1] // parts)
+                found.append((graph.tensors[tensor].name, channels))
+        return tuple(found)
 
     def _sets(self, graph: Graph) -> list[frozenset[str]]:
         """Which tensors wait together: those named, or all that could, and the largest of them."""

@@ -18,6 +18,7 @@ from policies.stages import NEAR, Stage
 from sim.device.board import Board, Storage
 from sim.errors import CannotFitError, ModelError
 from sim.graph.extract import extract
+from sim.graph.gather import gathered
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import ARENA_ALIGNMENT, in_arena
 from sim.graph.stripes import Cut, Feed, is_segment
@@ -28,10 +29,17 @@ from sim.ranges import Range, round_up
 
 MOST_LAYERS = 24
 PARTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+"""Stripes of a block's output."""
 COARSE = 4
-"""Up to so many stripes, rows that are kept need not roll."""
+"""Up to so many, rows that are kept need not roll."""
+CHUNKS = (32, 16, 8, 6, 4, 3, 2, 1)
+"""Rows of the tensors inside that are computed at once."""
 OPTIMISM = 0.9
 """Of the bytes of a sketch, what is hoped for until the block has been made."""
+PRICE = 0.2
+"""A byte that is moved counts as so much of its time more."""
+DRAIN = 2
+"""Ops that a write to the storage may take."""
 NO_LIMIT = 1 << 60
 
 
@@ -46,22 +54,26 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A way with a cut (None: one op as it is), bytes with all that lies beside, and its time."""
+    """A way with a cut (None: one op as it is), bytes with all that lies beside, and its time.
+
+    With `parts` it is one op by channels.
+    """
 
     way: Way
     cut: Cut | None
     columns: int
     sketch: Sketch
     made: bool
+    parts: int = 0
 
     def stage(self) -> Stage | None:
         """The stage that it is; None for an op as it is."""
         if self.cut is None:
             return None
-        return Stage(self.way.steps, self.cut, self.columns)
+        return Stage(self.way.steps, self.cut, self.columns, parts=self.parts)
 
 
-_Key = tuple[Way, Cut | None, int, frozenset[int], tuple[int, int]]
+_Key = tuple[Way, Cut | None, int, frozenset[int], tuple[int, int, int]]
 """What was made: a way, its cut and columns, what waits by rows, and how the slots are used."""
 
 
@@ -103,7 +115,7 @@ class Terms:
     boundaries: bool = False
     ends: bool = False
     slot_rows: int = 1
-    ahead: int = 1
+    ahead: int = 0
 
     @property
     def slots(self) -> tuple[int, int]:
@@ -128,9 +140,7 @@ class Fusion:
         for step, op in enumerate(graph.ops):
             for tensor in dict.fromkeys(op.reads):
                 self.readers.setdefault(tensor, []).append(step)
-        self.made: dict[
-            tuple[Way, Cut | None, int, frozenset[int], tuple[int, int]], tuple[int, int]
-        ] = {}
+        self.made: dict[_Key, tuple[int, int]] = {}
         self.ratio: dict[tuple[object, ...], float] = {}
         self.options = cache(self._options)
         self.sketched = cache(self._sketched)
@@ -161,6 +171,29 @@ class Fusion:
             for block in fresh:
                 self._make(block, terms, room)
 
+    def refute(self, path: Path, tensors: frozenset[int], nbytes: int, terms: Terms) -> bool:
+        """Notes that the blocks that make these tensors need so many bytes beside one another.
+
+        For an op may leave its output at a place that the next ones can't make use of. Returns
+        whether that is news.
+        """
+        news = False
+        for block in path.blocks:
+            steps = range(block.way.steps.start, block.way.steps.stop)
+            if not any(self.maker.get(t, -1) in steps for t in tensors):
+                continue
+            beside = self.beside(block.way.steps, terms.waiting | terms.spilled)
+            key = self._key(block, terms)
+            if nbytes - beside > self.made.get(key, (0, 0))[0]:
+                self.made[key] = (nbytes - beside, block.sketch.extra)
+                news = True
+        return news
+
+    def _key(self, block: Block, terms: Terms) -> _Key:
+        if block.cut is None:
+            return (block.way, None, 0, frozenset(), (1, 1, 0))
+        return (block.way, block.cut, block.columns, terms.waiting, (*terms.slots, block.parts))
+
     def lowest(self, terms: Terms) -> Path | None:
         """The path whose worst block needs least, as far as sketches and the work allow."""
         low, high = 0, max(self._alone(s) for s in range(len(self.graph.ops)))
@@ -187,11 +220,18 @@ class Fusion:
                 spent, blocks = best[start, away]
                 for block in self._blocks(start, away, room, terms):
                     at = (block.way.steps.stop, block.way.leaves)
-                    total = spent + block.sketch.time_ps
+                    total = spent + block.sketch.time_ps + self.price_ps(block.sketch.moved)
                     if at not in best or total < best[at][0]:
                         best[at] = (total, (*blocks, block))
         ends = [best[count, away] for away in (False, True) if (count, away) in best]
         return Path(min(ends, key=lambda e: e[0])[1]) if ends else None
+
+    def price_ps(self, moved: int) -> int:
+        """What bytes that are moved count for, be their time hidden or not: bus, energy, wear."""
+        if self.storage is None or not moved:
+            return 0
+        took = self.storage.read_ps(int(moved)) + self.storage.write_ps(int(moved))
+        return int(took * PRICE) // 2
 
     def _blocks(self, start: int, away: bool, room: int, terms: Terms) -> Iterator[Block]:
         """Every block that may begin here and needs no more than the room."""
@@ -199,6 +239,8 @@ class Fusion:
             whole = self._whole(start, terms)
             if whole is not None and whole.sketch.peak <= room:
                 yield whole
+        if away and terms.boundaries:
+            yield from self._pools(start, room, terms)
         for stop in range(start + 1, min(len(self.graph.ops), start + MOST_LAYERS) + 1):
             steps = Range(start, stop)
             if not self.segment(steps, terms.waiting):
@@ -210,25 +252,44 @@ class Fusion:
             for leaves in leaving:
                 if steps.length == 1 and not fed and not leaves:
                     continue
-                found = self._coarsest(Way(steps, fed, leaves), room, terms)
-                if found is not None:
-                    yield found
+                yield from self._coarsest(Way(steps, fed, leaves), room, terms)
 
-    def _coarsest(self, way: Way, room: int, terms: Terms) -> Block | None:
-        """The way with the coarsest cut under the limit: finer ones need less and take longer."""
-        options = self.options(way.steps.stop - 1, bool(way.fed or way.leaves))
-        low, high = 0, len(options) - 1
-        found = self._block(way, options[high], terms)
-        if found is None or found.sketch.peak > room:
-            return None
-        while low < high:
-            middle = (low + high) // 2
-            block = self._block(way, options[middle], terms)
-            if block is not None and block.sketch.peak <= room:
-                found, high = block, middle
-            else:
-                low = middle + 1
-        return found
+    def _pools(self, step: int, room: int, terms: Terms) -> Iterator[Block]:
+        """One op by channels of what was written before, in the fewest parts under the limit."""
+        tensor = gathered(self.graph, step)
+        if tensor is None or tensor != self.boundary(step, terms.waiting | terms.spilled):
+            return
+        steps, source = Range(step, step + 1), self.graph.tensors[tensor]
+        way = Way(steps, frozenset({tensor}))
+        beside = self.beside(steps, terms.waiting | terms.spilled)
+        out = sum(self.graph.tensors[t].nbytes for t in self.graph.ops[step].outputs)
+        for parts in range(2, source.shape[-1] + 1):
+            if source.shape[-1] % parts:
+                continue
+            sketch = self.to.pool(step, source.id, parts, terms.slot_rows)
+            block = Block(way, Cut(1), 0, sketch, made=False, parts=parts)
+            made = self.made.get(self._key(block, terms))
+            peak = beside + (made[0] if made else source.nbytes // parts + out)
+            block = replace(block, sketch=replace(sketch, peak=peak), made=made is not None)
+            if peak <= room:
+                yield block
+                return
+
+    def _coarsest(self, way: Way, room: int, terms: Terms) -> Iterator[Block]:
+        """The coarsest cut of each family under the limit: finer ones need less, take longer."""
+        for options in self.options(way.steps.stop - 1, bool(way.fed or way.leaves)):
+            low, high = 0, len(options) - 1
+            found = self._block(way, options[high], terms) if options else None
+            if found is None or found.sketch.peak > room:
+                continue
+            while low < high:
+                middle = (low + high) // 2
+                block = self._block(way, options[middle], terms)
+                if block is not None and block.sketch.peak <= room:
+                    found, high = block, middle
+                else:
+                    low = middle + 1
+            yield found
 
     def _block(self, way: Way, option: tuple[Cut, int], terms: Terms) -> Block | None:
         """The way with a cut: as it was made, or as hoped for."""
@@ -237,23 +298,28 @@ class Fusion:
         if sketch is None:
             return None
         beside = self.beside(way.steps, terms.waiting | terms.spilled)
-        made = self.made.get((way, cut, columns, terms.waiting, terms.slots))
+        made = self.made.get((way, cut, columns, terms.waiting, (*terms.slots, 0)))
         if made is not None:
             sketch = replace(sketch, peak=made[0] + beside, extra=made[1])
         else:
             sketch = replace(sketch, peak=int(sketch.peak * self._hope(way)) + beside)
         return Block(way, cut, columns, sketch, made is not None)
 
-    def _options(self, last: int, single: bool) -> tuple[tuple[Cut, int], ...]:
-        """Cuts for a segment that ends with this op, coarse ones first."""
-        shape = self.graph.tensors[self.graph.ops[last].outputs[0]].shape
-        heights = dict.fromkeys(-(-shape[1] // n) for n in PARTS if n <= shape[1])
-        found = [(Cut(shape[1], roll=True), 0)] if single else []
+    def _options(self, last: int, single: bool) -> tuple[tuple[tuple[Cut, int], ...], ...]:
+        """Families of cuts for a segment that ends with this op, in each the coarse ones first.
+
+        Rows inside come as many at a time as they are asked for, or a few at a time.
+        """
+        height = self.graph.tensors[self.graph.ops[last].outputs[0]].shape[1]
+        heights = dict.fromkeys(-(-height // n) for n in PARTS if n <= height)
+        asked = [(Cut(height, roll=True), 0)] if single else []
         for rows in heights:
-            if rows * COARSE >= shape[1]:
-                found.append((Cut(rows), 0))
-            found.append((Cut(rows, roll=True), 0))
-        return (*found, (Cut(1, 1, roll=True), 0))
+            if rows * COARSE >= height:
+                asked.append((Cut(rows), 0))
+            asked.append((Cut(rows, roll=True), 0))
+        chunks = (n for n in CHUNKS if n < 2 * height)
+        few = tuple((Cut(min(n, height), n, roll=True), 0) for n in chunks)
+        return tuple(asked), few
 
     def _sketched(
         self, way: Way, cut: Cut, columns: int, waiting: frozenset[int], slots: tuple[int, int]
@@ -283,7 +349,7 @@ class Fusion:
 
     def _alone(self, step: int) -> int:
         """Bytes of an op and its tensors, its output over its input where it may be."""
-        key = (Way(Range(step, step + 1)), None, 0, frozenset[int](), (1, 1))
+        key = (Way(Range(step, step + 1)), None, 0, frozenset[int](), (1, 1, 0))
         if key not in self.made:
             part = extract(self.graph, Range(step, step + 1))
             found = puzzle(part, self.goal.kernels, aliasing=self.goal.aliasing)
@@ -295,15 +361,17 @@ class Fusion:
         enough = room - self.beside(block.way.steps, terms.waiting | terms.spilled)
         way, cut = block.way, block.cut
         assert cut is not None
-        made_as = (way, cut, block.columns, terms.waiting, terms.slots)
-        sketch = self.sketched(way, cut, block.columns, terms.waiting, terms.slots)
-        assert sketch is not None
+        sketch = block.sketch
+        if not block.parts:
+            sketched = self.sketched(way, cut, block.columns, terms.waiting, terms.slots)
+            assert sketched is not None
+            sketch = sketched
         try:
             made, extra = self._built(block, terms, enough)
         except (CannotFitError, ModelError):  # what is fed by rows is read whole as well
             made, extra = NO_LIMIT, 0
-        self.made[made_as] = (made, extra)
-        if made < NO_LIMIT:
+        self.made[self._key(block, terms)] = (made, extra)
+        if made < NO_LIMIT and not block.parts:
             for key in _kinships(way):
                 self.ratio[key] = made / max(1, sketch.peak)
 
@@ -323,7 +391,10 @@ class Fusion:
         part = extract(self.graph, way.steps, texts, leaves=way.leaves)
         feed = None
         if texts and self.storage is not None:
-            feed = Feed(self.storage.name, terms.slot_rows, texts, ahead=terms.ahead)
+            feed = Feed(
+                self.storage.name, terms.slot_rows, texts, ahead=terms.ahead, drain=DRAIN,
+                channels=self._apart(block),
+            )  # fmt: skip
         stage = block.stage()
         assert stage is not None
         made = replace(stage, steps=Range(0, len(part.ops)), feed=feed).apply(part)
@@ -336,6 +407,12 @@ class Fusion:
             packing = pack(found.blocks, found.apart, floor=nbytes, enough=enough, effort=0)
             nbytes = packing.size_bytes
         return nbytes, extra
+
+    def _apart(self, block: Block) -> tuple[tuple[str, int], ...]:
+        if not block.parts:
+            return ()
+        fed = (self.graph.tensors[t] for t in block.way.fed)
+        return tuple((t.name, t.shape[-1] // block.parts) for t in fed)
 
     def _segment(self, steps: Range, waiting: frozenset[int]) -> bool:
         names = frozenset(self.graph.tensors[t].name for t in waiting)

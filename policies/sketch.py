@@ -88,6 +88,18 @@ class Sketcher:
         """
         return _Stage(self, steps, cut, columns, fed, tapped, leaves, slot_rows, ahead).sketch()
 
+    def pool(self, step: int, tensor: int, parts: int, slot_rows: int) -> Sketch:
+        """One op in parts by channels that are fetched for each; its bytes are not counted."""
+        source, storage = self.graph.tensors[tensor], self.storage
+        assert storage is not None
+        slots = parts * ceil(source.shape[ROWS] / slot_rows)
+        reads = slots * storage.read_ps(source.nbytes // slots or 1)
+        apart_ps = slots * (storage.write_ps(1) - storage.write_ps(0))
+        calls = parts * (self.fixed[step] + self.dispatch) + 2 * slots * self.dispatch
+        time_ps = self.ps(self.cycles[step] + calls) + reads + apart_ps
+        extra = 0 if self.static else 4 * slots * TFLM_BYTES_PER_OP
+        return Sketch(0, extra, time_ps, source.nbytes)
+
     def ps(self, cycles: float) -> int:
         return cycles_to_ps(ceil(cycles), self.board.core.clock_hz)
 

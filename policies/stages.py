@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sim.device.board import Board
 from sim.errors import CannotFitError
+from sim.graph.gather import gather
 from sim.graph.graph import Graph
 from sim.graph.padding import COLUMNS
 from sim.graph.rewrite import drop_dead_tensors
@@ -19,16 +20,22 @@ NEAR = 2
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Ops that run depth first, cut by rows and, unless `columns` is 0, by columns before."""
+    """Ops that run depth first, cut by rows and, unless `columns` is 0, by columns before.
+
+    With `parts`, one op that runs in so many parts by channels, which the feed has apart.
+    """
 
     steps: Range
     cut: Cut
     columns: int = 0
     feed: Feed | None = None
+    parts: int = 0
 
     def apply(self, graph: Graph) -> Graph:
         """Raises CannotFitError if the ops can't be cut so."""
         steps = self.steps
+        if self.parts and self.feed is not None:
+            return gather(graph, steps.start, self.parts, self.feed)
         within = 0 <= steps.start < steps.stop <= len(graph.ops)
         able = within and is_segment(graph, steps, feed=self.feed)
         if not able or (self.columns and not is_segment(graph, steps, COLUMNS)):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim.graph.graph import Graph, Op, Table
+from sim.graph.padding import CHANNELS
 from sim.graph.pieces import Writer, cut, resized
 from sim.graph.rewrite import ASSIGN, READ
 from sim.graph.rows import demands
@@ -23,7 +24,8 @@ class Feed:
     of the tensors writes its slots; if nobody reads it whole any more, it never exists whole.
     Reading begins `ahead` slots before they are needed; writing may go on for `drain` ops more.
     With `outputs`, the graph's output that a stage makes leaves by rows too, and is no output any
-    more; the caller finds it in its slots.
+    more; the caller finds it in its slots. A slot of a tensor named in `channels` holds only so
+    many of its channels, for a reader that runs by them (see sim.graph.gather).
     """
 
     storage: str
@@ -32,16 +34,22 @@ class Feed:
     ahead: int = 0
     drain: int = 0
     outputs: bool = False
+    channels: tuple[tuple[str, int], ...] = ()
 
     def parts(self, rows: Range) -> list[Range]:
         """The rows, those of one slot at a time."""
         starts = range(rows.start, rows.stop, self.rows)
         return [Range(start, min(start + self.rows, rows.stop)) for start in starts]
 
+    def channels_of(self, name: str) -> int:
+        """How many channels of a tensor are in a slot; 0 for all."""
+        return dict(self.channels).get(name, 0)
 
-def slot_name(tensor: str, start: int) -> str:
-    """The variable that holds a tensor's rows from `start` on."""
-    return f"{tensor}{_ROWS}{start}"
+
+def slot_name(tensor: str, start: int, channel: int | None = None) -> str:
+    """The variable that holds a tensor's rows from `start` on, its channels from `channel` on."""
+    apart = "" if channel is None else f"/channels{channel}"
+    return f"{tensor}{_ROWS}{start}{apart}"
 
 
 def slot_rows(slot: str) -> tuple[str, int] | None:
@@ -89,30 +97,44 @@ class Slots:
 
     def __init__(self, graph: Graph, feed: Feed, to: Writer, axis: int) -> None:
         self.graph, self.feed, self.to, self.axis = graph, feed, to, axis
-        self.handles: dict[tuple[int, int], int] = {}
+        self.handles: dict[tuple[int, int, int | None], int] = {}
 
     def store(self, tensor: int, piece: int, rows: Range) -> None:
         """Writes the piece, which holds these rows of the tensor, to their slots."""
         like = self.graph.tensors[tensor]
+        apart = self.feed.channels_of(like.name)
         for part in self.feed.parts(rows):
             made = cut(self.to, like, piece, part.start - rows.start, part.length, self.axis)
-            handle = self._handle(tensor, part.start)
-            options = Table("AssignVariableOptions")
-            self.to.add(Op(ASSIGN, (handle, made), (), options, window=self.feed.drain))
+            if not apart:
+                self._write(tensor, made, part.start, None)
+                continue
+            for channel in range(0, like.shape[CHANNELS], apart):
+                some = cut(self.to, like, made, channel, apart, CHANNELS)
+                self._write(tensor, some, part.start, channel)
 
-    def fetch(self, tensor: int, part: Range) -> int:
-        """Reads one slot, which holds these rows of the tensor; the new tensor with them."""
-        like, handle = self.graph.tensors[tensor], self._handle(tensor, part.start)
+    def fetch(self, tensor: int, part: Range, channel: int | None = None) -> int:
+        """Reads one slot, which holds these rows of the tensor; the new tensor with them.
+
+        Where channels are apart, those from `channel` on.
+        """
+        like, handle = self.graph.tensors[tensor], self._handle(tensor, part.start, channel)
         shape = resized(like.shape, self.axis, part.length)
+        if channel is not None:
+            shape = resized(shape, CHANNELS, self.feed.channels_of(like.name))
         piece = self.to.tensor(like, shape, f"/row{part.start}")
         self.to.add(Op(READ, (handle,), (piece,), Table("ReadVariableOptions")))
         return piece
 
-    def _handle(self, tensor: int, start: int) -> int:
+    def _write(self, tensor: int, piece: int, start: int, channel: int | None) -> None:
+        handle = self._handle(tensor, start, channel)
+        options = Table("AssignVariableOptions")
+        self.to.add(Op(ASSIGN, (handle, piece), (), options, window=self.feed.drain))
+
+    def _handle(self, tensor: int, start: int, channel: int | None) -> int:
         """The handle of the slot of the rows from `start` on."""
-        if (tensor, start) not in self.handles:
-            name = slot_name(self.graph.tensors[tensor].name, start)
+        if (tensor, start, channel) not in self.handles:
+            name = slot_name(self.graph.tensors[tensor].name, start, channel)
             opened = self.to.edit.handle(self.feed.storage, name)
-            self.handles[tensor, start] = opened.outputs[0]
+            self.handles[tensor, start, channel] = opened.outputs[0]
             self.to.add(opened)
-        return self.handles[tensor, start]
+        return self.handles[tensor, start, channel]

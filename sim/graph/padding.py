@@ -9,7 +9,7 @@ from sim.graph.kinds import WINDOWED
 from sim.ranges import Range
 
 SAME, VALID = 0, 1
-ROWS, COLUMNS = 1, 2
+ROWS, COLUMNS, CHANNELS = 1, 2, 3
 NO_SIDES = ((0, 0), (0, 0))
 
 Sides = tuple[tuple[int, int], tuple[int, int]]

@@ -58,7 +58,7 @@ def stripe(graph: Graph, steps: Range, how: Cut, feed: Feed | None = None) -> Gr
     ModelError if an op outside reads whole what the feed keeps by rows.
     """
     made, _ = _striped(graph, steps, how, feed)
-    return _without_unread_inputs(made, graph) if feed else made
+    return without_unread_inputs(made, graph) if feed else made
 
 
 def store(graph: Graph, tensor: int, feed: Feed, drain: int = 0) -> Graph:
@@ -85,10 +85,10 @@ def patch(graph: Graph, steps: Range, columns: int, how: Cut, feed: Feed | None 
     for part in reversed(parts):
         if is_segment(made, part):
             made, _ = _striped(made, part, how, feed)
-    return _without_unread_inputs(made, graph) if feed else made
+    return without_unread_inputs(made, graph) if feed else made
 
 
-def _without_unread_inputs(graph: Graph, before: Graph) -> Graph:
+def without_unread_inputs(graph: Graph, before: Graph) -> Graph:
     """The graph without those inputs that had readers before and have none now."""
     read = {before.tensors[t].name for op in before.ops for t in op.reads}
     still = {t for op in graph.ops for t in op.reads} | set(graph.outputs)

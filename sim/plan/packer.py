@@ -12,6 +12,7 @@ from dataclasses import replace
 from sim.errors import PlanError
 from sim.plan.packing.block import Apart, Block, Packing, Rect
 from sim.plan.packing.climb import climb
+from sim.plan.packing.components import Part, components
 from sim.plan.packing.exact import is_installed, solve
 from sim.plan.packing.first_fit import first_fit, orders
 from sim.plan.packing.improve import Found, Improvement
@@ -50,6 +51,43 @@ def pack(
     if not blocks:
         return Packing((), 0, 0, True, "empty")
     problem = problem_of(blocks, apart)
+    solver = exact or (exact is None and effort >= 2 and is_installed())
+    parts = components(problem, blocks, apart)
+    if len(parts) == 1:
+        found = _packed(problem, floor, enough, effort, solver, seed)
+    else:
+        found = _apart(parts, floor, enough, effort, solver, seed)
+    verify(blocks, found.offsets, apart)
+    return Packing(
+        tuple(found.offsets), found.size, found.bound, found.size == found.bound, found.method
+    )
+
+
+def _apart(
+    parts: Sequence[Part], floor: int, enough: int, effort: int, solver: bool, seed: int
+) -> Found:
+    """Parts packed one after another, that with the largest lower bound first.
+
+    None of the others needs to be smaller than what one of them takes anyway.
+    """
+    problems = [problem_of(blocks, apart) for _, blocks, apart in parts]
+    bounds = [problem.lower_bound() for problem in problems]
+    found = Found((), 0, max(floor, *bounds), "")
+    offsets: dict[int, int] = {}
+    for number in sorted(range(len(parts)), key=lambda n: -bounds[n]):
+        small = max(enough, found.bound, found.size)
+        part = _packed(problems[number], 0, small, effort, solver, seed)
+        offsets.update(zip(parts[number][0], part.offsets, strict=True))
+        if part.size > found.size:
+            found = replace(found, size=part.size, method=part.method)
+        found = replace(found, bound=max(found.bound, part.bound))
+    return replace(found, offsets=[offsets[i] for i in range(len(offsets))])
+
+
+def _packed(
+    problem: Problem, floor: int, enough: int, effort: int, solver: bool, seed: int
+) -> Found:
+    """The best packing of one part, or one that is small enough."""
     ways = orders(problem)
     found = _first(problem, ways, floor, enough)
     if found.size > max(found.bound, enough):
@@ -59,12 +97,9 @@ def pack(
         found = climb(problem, found, ways, work, seed, enough)
     if found.size > max(found.bound, enough) and effort > 0:
         found = Improvement(problem, found, WORK * GROWTH ** (effort - 1)).run(ways, seed)
-    if found.size > found.bound and (exact or (exact is None and effort >= 2 and is_installed())):
+    if found.size > max(found.bound, enough) and solver:
         found = solve(problem, found, SOLVER_WORK * GROWTH ** max(0, effort - 2), seed)
-    verify(blocks, found.offsets, apart)
-    return Packing(
-        tuple(found.offsets), found.size, found.bound, found.size == found.bound, found.method
-    )
+    return found
 
 
 def _first(problem: Problem, ways: dict[str, list[int]], floor: int, enough: int) -> Found:
