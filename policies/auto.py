@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from policies.cold import cold_ranges
 from policies.fused_fetch import FusedFetch
-from policies.fusion import DRAIN, Fusion, Path, Terms
+from policies.fusion import DRAIN, Fusion, Path, Terms, Work
 from policies.plan import Plan
 from policies.reorder import Reorder
 from policies.spill import Spill
@@ -35,8 +35,8 @@ FAILURES = (CannotFitError, ModelError, PlanError, PolicyError)
 FINALISTS = 4
 ROUNDS = 8
 """How often a limit is drawn tighter for what the placement needs beyond it."""
-WORK = 20_000
-"""Ops of blocks that are made in a search, for each step of effort."""
+WORK, WORK_PER_OP = 5_000, 400
+"""Ops that are made in a search, with effort 1; more of them for each op of the model."""
 STORAGES = 2
 CLOSE = 1.002
 """A plan that takes no more than this times the least there is needs no better one."""
@@ -133,7 +133,9 @@ class _Search:
         plain = goal.target.overhead(self.graph, 0)
         self.fixed = plain.tail_bytes + plain.temporary_bytes
         self.number = 0
-        self.work = WORK * (1 + policy.effort)
+        self.queue: list[tuple[int, int, _Attempt]] = []
+        total = (WORK + WORK_PER_OP * len(self.graph.ops)) * (1 + policy.effort) // 2
+        self.work = Work(total, total // 2)
 
     def best(self) -> list[Trial]:
         """The finalists, the best by estimate first; the model as it is among them."""
@@ -145,20 +147,22 @@ class _Search:
 
     def _explore(self) -> None:
         """The most promising terms first: what they would come to by sketches, then as made."""
-        self.queue: list[tuple[int, int, _Attempt]] = []
-        for storage in (None, *self._storages()):
+        storages = self._storages() or [None]
+        for number, storage in enumerate(storages):
             fusion = Fusion(self.graph, self.board, self.goal, storage, self.work)
             for terms in self._terms(storage):
-                attempt = _Attempt(fusion, terms, storage, self.goal.sram_bytes, ROUNDS)
-                if self._queue(attempt) and terms.boundaries:
-                    for rows, ahead in SLOTS:
-                        other = replace(terms, slot_rows=rows, ahead=ahead)
-                        self._queue(replace(attempt, terms=other))
+                if number == 0 or terms.moves:
+                    self._queue(_Attempt(fusion, terms, storage, self.goal.sram_bytes, ROUNDS))
         while self.queue and not stopped():
             promised_ps, _, attempt = heapq.heappop(self.queue)
             if promised_ps * CLOSE >= self._best_ps():
                 break
             self._go_on(attempt)
+            if self.work.left < 0 and (self._fits() or self.work.left < -self.work.reserve):
+                break
+
+    def _fits(self) -> bool:
+        return any(t.required <= self.goal.sram_bytes for t in self.trials)
 
     def _queue(self, attempt: _Attempt) -> bool:
         """Puts an attempt where its sketches promise it to be; whether they promise anything."""
@@ -173,11 +177,15 @@ class _Search:
         """Makes the attempt's blocks; if that keeps the promise, tries its path as a whole."""
         fusion, terms, storage = attempt.fusion, attempt.terms, attempt.storage
         report(f"auto: {attempt.told}")
+        if terms.boundaries and terms.slots == Terms().slots and attempt.rounds == ROUNDS:
+            for rows, ahead in SLOTS:
+                other = replace(terms, slot_rows=rows, ahead=ahead)
+                self._queue(replace(attempt, terms=other))
         path = fusion.search(attempt.limit, terms, fixed=self.fixed)
         if path is None:
             return
         found_ps = path.time_ps + self._waiting_ps(attempt)
-        if self.queue and found_ps > self.queue[0][0] * CLOSE and fusion.work > 0:
+        if self.queue and found_ps > self.queue[0][0] * CLOSE and self.work.left > 0:
             self.number += 1
             heapq.heappush(self.queue, (found_ps, self.number, attempt))
             return
@@ -281,11 +289,12 @@ class _Search:
             program, _ = pack_graph(graph, self.goal.target, effort=0)
         except FAILURES:
             return None
+        self.work.left -= len(graph.ops)
         trial = Trial(row, program, program.arena().required, timing(program, self.board))
         self.trials.append(trial)
         return trial
 
-    def _storages(self) -> list[Storage]:
+    def _storages(self) -> list[Storage | None]:
         """Those that may be used, the quickest first."""
         if self.policy.storage is not None:
             return [self.board.storage(self.policy.storage)]
@@ -293,7 +302,7 @@ class _Search:
         able = sorted(
             self.board.storages, key=lambda s: (s.read_ps(probe) + s.write_ps(probe), s.name)
         )
-        return able[: 1 if self.policy.effort < STORAGES else STORAGES]
+        return list(able[: 1 if self.policy.effort < STORAGES else STORAGES])
 
     def _waiting(self) -> tuple[list[int], list[int]]:
         """Images that wait for more than a few steps, and for fewer; the largest first."""

@@ -40,6 +40,8 @@ PRICE = 0.2
 """A byte that is moved counts as so much of its time more."""
 DRAIN = 2
 """Ops that a write to the storage may take."""
+DAMPING = 0.8
+"""How much of what one cut of a run needed beyond its sketch is expected of a finer one."""
 NO_LIMIT = 1 << 60
 
 
@@ -118,18 +120,28 @@ class Terms:
     ahead: int = 0
 
     @property
+    def moves(self) -> bool:
+        """Whether a storage is needed."""
+        return bool(self.waiting or self.spilled or self.boundaries or self.ends)
+
+    @property
     def slots(self) -> tuple[int, int]:
         return self.slot_rows, self.ahead
 
 
-class Fusion:
-    """The search for one graph, board and goal; what was made once is known to all terms.
+@dataclass(slots=True)
+class Work:
+    """Ops that may still be made; below 0, only what is needed for any result at all."""
 
-    `work` is what may still be made, in ops.
-    """
+    left: int
+    reserve: int
+
+
+class Fusion:
+    """The search for one graph, board and goal; what was made once is known to all terms."""
 
     def __init__(
-        self, graph: Graph, board: Board, goal: Goal, storage: Storage | None, work: int
+        self, graph: Graph, board: Board, goal: Goal, storage: Storage | None, work: Work
     ) -> None:
         self.graph, self.goal, self.storage, self.work = graph, goal, storage, work
         self.board = board.without_interpreter() if goal.runtime == "static" else board
@@ -166,7 +178,7 @@ class Fusion:
                 room = short
                 continue
             fresh = [b for b in path.blocks if not b.made]
-            if not fresh or self.work < 0 or not make:
+            if not fresh or self.work.left < 0 or not make:
                 return path
             for block in fresh:
                 self._make(block, terms, room)
@@ -379,7 +391,7 @@ class Fusion:
         """Of the bytes of a way's sketch, what it may come to: as with its like that were made."""
         kin = _kinships(way)
         if kin[0] in self.ratio:
-            return self.ratio[kin[0]]
+            return 1 + (self.ratio[kin[0]] - 1) * DAMPING
         seen = [self.ratio[key] for key in kin if key in self.ratio]
         return (OPTIMISM + sum(seen)) / (1 + len(seen))
 
@@ -398,7 +410,7 @@ class Fusion:
         stage = block.stage()
         assert stage is not None
         made = replace(stage, steps=Range(0, len(part.ops)), feed=feed).apply(part)
-        self.work -= len(made.ops)
+        self.work.left -= len(made.ops)
         found = puzzle(made, self.goal.kernels, aliasing=self.goal.aliasing)
         target = self.goal.target
         extra = target.overhead(made, 0).tail_bytes - target.overhead(part, 0).tail_bytes

@@ -215,6 +215,7 @@ class _Count:
         self.stage, self.to, self.down, self.across = stage, stage.to, down, across
         self.graph = stage.to.graph
         self.padder = self._padders()
+        self.has_scratch = any(stage.to.scratch[step] for step in stage.steps)
         self.bytes_a_row = {t: self._row(t) for t in {*down.new, stage.last}}
         output = self.graph.tensors[stage.last].shape
         self.strips = ceil(output[COLUMNS] / stage.columns) if stage.columns else 1
@@ -374,10 +375,13 @@ class _Count:
         return sum(rows * self.bytes_a_row[t] for t in stage.fed)
 
     def _inputs(self) -> tuple[float, dict[int, float], float]:
-        """Bytes of inputs that come in whole; those of a stripe, that go; bytes in the last one."""
+        """Bytes of inputs that come in whole; those of a stripe, that go; bytes in the last one.
+
+        Where an op has scratch they stay: TFLM finds its place among whole tensors.
+        """
         whole = [t for t in self._outside() if t not in self.stage.fed]
         sizes = sum(self.graph.tensors[t].nbytes for t in whole)
-        if not self._is_read_last(whole):
+        if not self._is_read_last(whole) or self.has_scratch:
             return sizes, {}, sizes
         gone = {t: self.down.new[t] * self.bytes_a_row[t] for t in whole}
         return sizes, gone, sum(gone.values())
