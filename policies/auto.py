@@ -37,11 +37,13 @@ ROUNDS = 8
 """How often a limit is drawn tighter for what the placement needs beyond it."""
 WORK, WORK_PER_OP = 5_000, 400
 """Ops that are made in a search, with effort 1; more of them for each op of the model."""
+SHARES = 6
+"""Parts of that after which another attempt may have its turn."""
 STORAGES = 2
 CLOSE = 1.002
 """A plan that takes no more than this times the least there is needs no better one."""
-SLOTS = ((1, 1), (1, 2), (2, 1), (4, 1))
-"""Rows to a slot, and slots read ahead, where one row and none ahead are within reach."""
+SLOTS = ((4, 1), (1, 2), (2, 1), (1, 1))
+"""Rows to a slot and slots read ahead that are tried beside the least, the first one always."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class _Search:
         self.number = 0
         self.queue: list[tuple[int, int, _Attempt]] = []
         total = (WORK + WORK_PER_OP * len(self.graph.ops)) * (1 + policy.effort) // 2
-        self.work = Work(total, total // 2)
+        self.work = Work(total, total // 2, total // SHARES)
 
     def best(self) -> list[Trial]:
         """The finalists, the best by estimate first; the model as it is among them."""
@@ -166,7 +168,7 @@ class _Search:
 
     def _queue(self, attempt: _Attempt) -> bool:
         """Puts an attempt where its sketches promise it to be; whether they promise anything."""
-        path = attempt.fusion.search(attempt.limit, attempt.terms, fixed=self.fixed, make=False)
+        path = attempt.fusion.search(attempt.limit, attempt.terms, fixed=self.fixed, make=0)
         if path is not None:
             promised = path.time_ps + self._waiting_ps(attempt)
             self.number += 1
@@ -177,15 +179,16 @@ class _Search:
         """Makes the attempt's blocks; if that keeps the promise, tries its path as a whole."""
         fusion, terms, storage = attempt.fusion, attempt.terms, attempt.storage
         report(f"auto: {attempt.told}")
-        if terms.boundaries and terms.slots == Terms().slots and attempt.rounds == ROUNDS:
-            for rows, ahead in SLOTS:
+        if terms.slots == Terms().slots and terms.boundaries and attempt.rounds == ROUNDS:
+            for rows, ahead in SLOTS[1:]:
                 other = replace(terms, slot_rows=rows, ahead=ahead)
                 self._queue(replace(attempt, terms=other))
-        path = fusion.search(attempt.limit, terms, fixed=self.fixed)
+        path = fusion.search(attempt.limit, terms, fixed=self.fixed, make=self.work.share)
         if path is None:
             return
         found_ps = path.time_ps + self._waiting_ps(attempt)
-        if self.queue and found_ps > self.queue[0][0] * CLOSE and self.work.left > 0:
+        better = self.queue and found_ps > self.queue[0][0] * CLOSE
+        if (better or not path.is_made) and self.work.left > 0:
             self.number += 1
             heapq.heappush(self.queue, (found_ps, self.number, attempt))
             return
@@ -228,7 +231,7 @@ class _Search:
         return min((t.timing.latency_ps for t in fitting), default=1 << 62)
 
     def _terms(self, storage: Storage | None) -> Iterator[Terms]:
-        """What the search may do; slots are as small as can be."""
+        """What the search may do at first, with the least slots and with large ones."""
         yield Terms()
         if storage is None:
             return
@@ -242,7 +245,9 @@ class _Search:
                 yield Terms(spilled=some)
         for ends in (False, True) if self.policy.feed else (False,):
             for some in sets:
-                yield Terms(some, boundaries=True, ends=ends)
+                least = Terms(some, boundaries=True, ends=ends)
+                yield least
+                yield replace(least, slot_rows=SLOTS[0][0], ahead=SLOTS[0][1])
 
     def _policies(self, path: Path, terms: Terms, storage: Storage | None) -> tuple[Policy, ...]:
         """The path as policies in a row."""

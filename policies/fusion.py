@@ -34,7 +34,7 @@ COARSE = 4
 """Up to so many, rows that are kept need not roll."""
 CHUNKS = (32, 16, 8, 6, 4, 3, 2, 1)
 """Rows of the tensors inside that are computed at once."""
-OPTIMISM = 0.9
+OPTIMISM = 1.0
 """Of the bytes of a sketch, what is hoped for until the block has been made."""
 PRICE = 0.2
 """A byte that is moved counts as so much of its time more."""
@@ -97,6 +97,10 @@ class Path:
     def time_ps(self) -> int:
         return sum(b.sketch.time_ps for b in self.blocks)
 
+    @property
+    def is_made(self) -> bool:
+        return all(b.made for b in self.blocks)
+
     def stages(self) -> tuple[Stage, ...]:
         return tuple(s for b in self.blocks if (s := b.stage()) is not None)
 
@@ -135,6 +139,7 @@ class Work:
 
     left: int
     reserve: int
+    share: int
 
 
 class Fusion:
@@ -162,13 +167,16 @@ class Fusion:
         self.boundary = cache(self._boundary)
         self.segment = cache(self._segment)
 
-    def search(self, limit: int, terms: Terms, *, fixed: int = 0, make: bool = True) -> Path | None:
+    def search(
+        self, limit: int, terms: Terms, *, fixed: int = 0, make: int = 1 << 40
+    ) -> Path | None:
         """The quickest path with no more bytes than the limit; None if none is found.
 
-        Its blocks are made; without `make` they are what sketches and earlier searches say. With
-        a runtime to which ops cost bytes, these count as well, and so do those `fixed`.
+        Blocks are made, as long as these have not come to `make` ops; then they are what sketches
+        and earlier searches say. With a runtime to which ops cost bytes, these count as well, and
+        so do those `fixed`.
         """
-        room = limit - fixed
+        room, enough = limit - fixed, self.work.left - make
         while True:
             path = self._shortest(room, terms)
             if path is None:
@@ -178,7 +186,7 @@ class Fusion:
                 room = short
                 continue
             fresh = [b for b in path.blocks if not b.made]
-            if not fresh or self.work.left < 0 or not make:
+            if not fresh or self.work.left < max(enough + 1, 0):
                 return path
             for block in fresh:
                 self._make(block, terms, room)
