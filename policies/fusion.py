@@ -36,7 +36,7 @@ CHUNKS = (32, 16, 8, 6, 4, 3, 2, 1)
 """Rows of the tensors inside that are computed at once."""
 OPTIMISM = 1.0
 """Of the bytes of a sketch, what is hoped for until the block has been made."""
-PRICE = 0.2
+PRICE = 0.5
 """A byte that is moved counts as so much of its time more."""
 DRAIN = 2
 """Ops that a write to the storage may take."""
