@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from policies.cold import cold_ranges
 from policies.spill import Spill
-from policies.stages import NEAR, Stage, check_stages, staged
+from policies.stages import NEAR, Stage, staged
 from policies.staging import Staging, by_rows, by_rows_finely
 from policies.stream import Stream, told
 from sim.device.board import Board
@@ -43,7 +43,7 @@ class FusedFetch:
     tensors afterwards; there is none without.
     """
 
-    stages: tuple[tuple[int, int, int, int, int], ...] | None = None
+    stages: tuple[tuple[int, ...], ...] | None = None
     tensors: tuple[str, ...] | None = None
     storage: str | None = None
     rows: int | None = None
@@ -57,7 +57,7 @@ class FusedFetch:
     packs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_stages(self.stages, ("rows", 1), ("chunk", 0), ("roll", 0))
+        Stream(self.stages)
         check_counts(self, "rows", "ahead", "drain", "target")
         if self.rows == 0:
             raise ValueError(f"rows: found {self.rows}, wanted 1 or above")

@@ -30,6 +30,8 @@ from sim.ranges import Range, round_up
 MOST_LAYERS = 24
 PARTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 """Stripes of a block's output."""
+STRIPS = (2, 4, 9)
+"""Strips of columns, whose halos are computed again."""
 COARSE = 4
 """Up to so many, rows that are kept need not roll."""
 CHUNKS = (32, 16, 8, 6, 4, 3, 2, 1)
@@ -214,17 +216,17 @@ class Fusion:
             return (block.way, None, 0, frozenset(), (1, 1, 0))
         return (block.way, block.cut, block.columns, terms.waiting, (*terms.slots, block.parts))
 
-    def lowest(self, terms: Terms) -> Path | None:
-        """The path whose worst block needs least, as far as sketches and the work allow."""
+    def lowest(self, terms: Terms, fixed: int = 0) -> Path | None:
+        """A path that needs about the least, as far as sketches and the work allow."""
         low, high = 0, max(self._alone(s) for s in range(len(self.graph.ops)))
         best: Path | None = None
-        while high - low > max(64, high // 200):
+        while high - low > max(64, high // 64):
             middle = (low + high) // 2
-            path = self.search(middle, terms)
+            path = self.search(middle + fixed, terms, fixed=fixed)
             if path is None:
                 low = middle
             else:
-                best, high = path, min(middle, max(path.peak, low + 1))
+                best, high = path, middle
         return best
 
     def _shortest(self, room: int, terms: Terms) -> Path | None:
@@ -339,7 +341,14 @@ class Fusion:
             asked.append((Cut(rows, roll=True), 0))
         chunks = (n for n in CHUNKS if n < 2 * height)
         few = tuple((Cut(min(n, height), n, roll=True), 0) for n in chunks)
-        return tuple(asked), few
+        width = self.graph.tensors[self.graph.ops[last].outputs[0]].shape[2]
+        strips = tuple(
+            (Cut(min(n, height), n, roll=True), -(-width // count))
+            for count in STRIPS
+            if count <= width
+            for n in (4, 1)
+        )
+        return tuple(asked), few, strips
 
     def _sketched(
         self, way: Way, cut: Cut, columns: int, waiting: frozenset[int], slots: tuple[int, int]

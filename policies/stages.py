@@ -91,11 +91,11 @@ def staged(graph: Graph, stages: Sequence[Stage], drain: int = 0) -> Graph:
     return graph
 
 
-def check_stages(stages: object, *bounds: tuple[str, int]) -> None:
+def check_stages(stages: object, *bounds: tuple[str, int], optional: int = 0) -> None:
     """Raises TypeError if the stages are not lists of as many whole numbers, in order.
 
     `bounds` are names and least values of the numbers behind the first two, a stage's first op and
-    the one behind its last.
+    the one behind its last. So many as are `optional` may be left out at the end.
     """
     if stages is None:
         return
@@ -108,8 +108,8 @@ def check_stages(stages: object, *bounds: tuple[str, int]) -> None:
     for stage in stages:
         if (
             not isinstance(stage, tuple)
-            or len(stage) != len(names)
-            or any(type(n) is not int or n < low for n, low in zip(stage, least, strict=True))
+            or not len(names) - optional <= len(stage) <= len(names)
+            or any(type(n) is not int or n < low for n, low in zip(stage, least, strict=False))
         ):
             raise TypeError(f"stages: found {stage!r}, wanted {wanted} with whole numbers")
         if not end <= stage[0] < stage[1]:

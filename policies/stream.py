@@ -24,15 +24,17 @@ from sim.ranges import Range
 class Stream:
     """Stages left out are chosen for the goal.
 
-    A stage is [start, stop, rows, chunk, roll]: ops `start` up to `stop` (not included), whose
-    output is computed `rows` rows at a time, the tensors inside at most `chunk` rows at a time (0:
-    as many as asked for); `roll` 1 moves kept rows down to make room (see sim.graph.stripes.Cut).
+    A stage is [start, stop, rows, chunk, roll, columns]: ops `start` up to `stop` (not included),
+    whose output is computed `rows` rows at a time, the tensors inside at most `chunk` rows at a
+    time (0: as many as asked for); `roll` 1 moves kept rows down to make room (see sim.graph.stripes.Cut);
+    `columns`, where given and not 0, cuts the output into strips of so many, whose halos are
+    computed again.
     `feed` names a storage where the model's input waits, `feed_rows` rows to a slot, so that it
     takes no arena; without, the input lies in the arena and its rows go as they are used. With
     `drain`, the output that a stage makes leaves to that storage by rows as well.
     """
 
-    stages: tuple[tuple[int, int, int, int, int], ...] | None = None
+    stages: tuple[tuple[int, ...], ...] | None = None
     feed: str | None = None
     feed_rows: int = 1
     drain: bool = False
@@ -42,7 +44,9 @@ class Stream:
     packs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_stages(self.stages, ("rows", 1), ("chunk", 0), ("roll", 0))
+        check_stages(
+            self.stages, ("rows", 1), ("chunk", 0), ("roll", 0), ("columns", 0), optional=1
+        )
         check_feed(self.feed, self.feed_rows)
         if type(self.drain) is not bool or (self.drain and self.feed is None):
             raise TypeError(f"drain: found {self.drain!r}, wanted true or false, true with a feed")
@@ -70,14 +74,18 @@ class Stream:
         feed = fed_from(board, self.feed, self.feed_rows, self.drain)
         return [
             with_feed(
-                graph, Stage(Range(start, stop), Cut(rows, chunk or None, roll=bool(roll))), feed
+                graph,
+                Stage(Range(start, stop), Cut(rows, chunk or None, roll=bool(roll)), sum(columns)),
+                feed,
             )
-            for start, stop, rows, chunk, roll in self.stages or ()
+            for start, stop, rows, chunk, roll, *columns in self.stages or ()
         ]
 
 
-def told(stages: Sequence[Stage]) -> tuple[tuple[int, int, int, int, int], ...]:
+def told(stages: Sequence[Stage]) -> tuple[tuple[int, ...], ...]:
     """Stages as parameters."""
     return tuple(
-        (s.steps.start, s.steps.stop, s.cut.rows, s.cut.chunk or 0, int(s.cut.roll)) for s in stages
+        (s.steps.start, s.steps.stop, s.cut.rows, s.cut.chunk or 0, int(s.cut.roll))
+        + ((s.columns,) if s.columns else ())
+        for s in stages
     )

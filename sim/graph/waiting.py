@@ -27,7 +27,7 @@ class Waiting:
     """Pieces of tensors: rows come with `keep`, are read as one tensor, and go with `drop_before`.
 
     `padders` are the tensors whose rows wait here, each with the reader whose padding its pieces
-    get (None: they get none). Rows of those in `rolls` lie together and get the padding of rows
+    get (None: they get none). Rows of those in `rolls` lie together and get the padding below them
     only when they are read. `most` are the most rows of each tensor that a reader has left here.
     """
 
@@ -65,16 +65,15 @@ class Waiting:
     def read_padded(self, op: Op, tensor: int, rows: Range) -> int:
         """What the op needs of a tensor whose pieces are padded for it, for its output's rows.
 
-        Where rows roll, those of padding join them only here.
+        Where rows roll, those of padding below join them only here.
         """
         wanted = padded_rows(self.graph, op, rows, self.axis)
         if tensor not in self.rolls:
             return self._gather(tensor, wanted)
-        above = self.above(tensor)
-        real = Range(max(wanted.start, above), min(wanted.stop, above + self._height(tensor)))
+        real = Range(wanted.start, min(wanted.stop, self.above(tensor) + self._height(tensor)))
         piece = self._gather(tensor, real)
         sides = list(NO_SIDES)
-        sides[self.axis - 1] = (real.start - wanted.start, wanted.stop - real.stop)
+        sides[self.axis - 1] = (0, wanted.stop - real.stop)
         return pad(op, self.graph.tensors[tensor], piece, (sides[0], sides[1]), self.to)
 
     def join_into(self, tensor: int) -> None:
@@ -168,7 +167,7 @@ class Waiting:
         sides = list(self.sides[tensor])
         above, below = sides[self.axis - 1]
         rolls = tensor in self.rolls
-        over = above if rows.start == 0 and not rolls else 0
+        over = above if rows.start == 0 else 0
         under = below if rows.stop == self._height(tensor) and not rolls else 0
         sides[self.axis - 1] = (over, under)
         counted = Range(rows.start + above - over, rows.stop + above + under)
