@@ -9,7 +9,7 @@ the arena that is required meets the budget. The engine judges the best of them.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -21,15 +21,16 @@ from policies.plan import Plan
 from policies.reorder import Reorder
 from policies.spill import Spill
 from policies.split import Split
-from policies.stages import NEAR
+from policies.stages import NEAR, Stage
 from policies.stream import Stream, told
 from policies.trials import FAILURES, Trial, Trials
 from sim.device.board import Board, Storage
 from sim.graph.graph import Graph
-from sim.graph.padding import is_image
+from sim.graph.padding import CHANNELS, is_image
 from sim.graph.rewrite import drop_dead_tensors
 from sim.policy import Goal, Policy, check_counts, parse_choice
 from sim.progress import report, stopped
+from sim.ranges import Range
 
 FINALISTS = 4
 ROUNDS = 8
@@ -136,9 +137,18 @@ class _Search:
         return self.trials.ranked()[:FINALISTS]
 
     def _explore(self) -> None:
-        """The most promising terms first: what they would come to by sketches, then as made."""
-        for terms in () if self.goal.wants_memory else self._terms():
-            self._queue(_Attempt(terms, self.goal.sram_bytes, ROUNDS))
+        """The most promising terms first: what they would come to by sketches, then as made.
+
+        Strips of columns, which repeat work, are for budgets that nothing else meets.
+        """
+        for strips in (False, True):
+            if self.goal.wants_memory or self._fits():
+                break
+            for terms in self._terms():
+                self._queue(_Attempt(replace(terms, strips=strips), self.goal.sram_bytes, ROUNDS))
+            self._search()
+
+    def _search(self) -> None:
         while self.queue and not stopped():
             promised, _, attempt = heapq.heappop(self.queue)
             if promised * CLOSE >= self._best_ps():
@@ -151,7 +161,8 @@ class _Search:
         """Where less memory is all: the least that blocks can do, then each policy's own search."""
         report("auto: as little memory as can be")
         self.work.left = max(self.work.left, self.work.reserve)
-        for terms in self._terms():
+        for plain in self._terms():
+            terms = replace(plain, strips=True)
             path = None if stopped() else self.fusion.lowest(terms, self.fixed)
             if path is not None:
                 self._try(self._policies(path, terms))
@@ -269,16 +280,21 @@ class _Search:
     def _policies(self, path: Path, terms: Terms) -> tuple[Policy, ...]:
         """The path as policies in a row."""
         found, tensors = path.stages(), self.graph.tensors
+        splits = [s for s in found if s.cut.axis == CHANNELS]
+        made = [*self._splits(splits)]
+        moved = self._moved(splits)
+        found = tuple(replace(s, steps=moved(s.steps)) for s in found if s not in splits)
         stages = told([s for s in found if not s.parts])
         pools = tuple((s.steps.start, s.parts) for s in found if s.parts)
         stored = {tensors[t].name for t in path.stored()}
         if path.blocks[-1].way.leaves:
             stored.add(tensors[self.graph.outputs[0]].name)
         if not stored and not terms.spilled:
-            return (Stream(stages),) if stages else ()
+            return (*made, *((Stream(stages),) if stages else ()))
         storage = self.storage
         assert storage is not None
-        made: list[Policy] = [Stream(stages)] if stages and not stored else []
+        if stages and not stored:
+            made.append(Stream(stages))
         if stored:
             made.append(
                 FusedFetch(
@@ -299,6 +315,25 @@ class _Search:
                 )
             )
         return tuple(made)
+
+    def _splits(self, splits: Sequence[Stage]) -> Iterator[Policy]:
+        """The last ones first, since they move what follows."""
+        for stage in reversed(splits):
+            yield Split(stage.steps.start, stage.steps.stop, stage.parts, "channels")
+
+    def _moved(self, splits: Sequence[Stage]) -> Callable[[Range], Range]:
+        """Where steps are once these splits are made."""
+        graph, grown = self.graph, list[tuple[int, int]]()
+        for stage in reversed(splits):
+            before = len(graph.ops)
+            graph = stage.apply(graph)
+            grown.append((stage.steps.stop, len(graph.ops) - before))
+
+        def moved(steps: Range) -> Range:
+            by = sum(more for stop, more in grown if stop <= steps.start)
+            return Range(steps.start + by, steps.stop + by)
+
+        return moved
 
     def _try(self, policies: Sequence[Policy]) -> Trial | None:
         """The policies, after those that come first, as a trial."""

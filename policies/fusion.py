@@ -17,10 +17,12 @@ from policies.sketch import Sketch, Sketcher
 from policies.stages import NEAR, Stage
 from sim.device.board import Board, Storage
 from sim.errors import CannotFitError, ModelError
+from sim.graph.channels import most_parts
 from sim.graph.extract import extract
 from sim.graph.gather import gathered
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import ARENA_ALIGNMENT, in_arena
+from sim.graph.padding import CHANNELS
 from sim.graph.stripes import Cut, Feed, is_segment
 from sim.plan.blocks import puzzle
 from sim.plan.packer import pack
@@ -32,6 +34,11 @@ PARTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 """Stripes of a block's output."""
 STRIPS = (2, 4, 9)
 """Strips of columns, whose halos are computed again."""
+SPLIT_PARTS = (2, 3, 4, 8, 16)
+LONGEST_SPLIT = 3
+"""Ops in a row that are split by channels, and into how many parts."""
+SPLIT_HOPE = 0.85
+"""Of the bytes of a split's sketch, what is hoped for: parts overlap."""
 COARSE = 4
 """Up to so many, rows that are kept need not roll."""
 CHUNKS = (32, 16, 8, 6, 4, 3, 2, 1)
@@ -115,7 +122,8 @@ class Path:
 class Terms:
     """What the search may do: tensors that wait in the storage all the time (by rows, or whole),
 
-    whether other tensors between blocks may leave, whether the graph's inputs and outputs may.
+    whether other tensors between blocks may leave, whether the graph's inputs and outputs may,
+    and whether blocks may run in strips of columns.
     """
 
     waiting: frozenset[int] = frozenset()
@@ -124,6 +132,7 @@ class Terms:
     ends: bool = False
     slot_rows: int = 1
     ahead: int = 0
+    strips: bool = False
 
     @property
     def moves(self) -> bool:
@@ -168,6 +177,7 @@ class Fusion:
         self.is_image = cache(self._is_image)
         self.boundary = cache(self._boundary)
         self.segment = cache(self._segment)
+        self.most_parts = cache(lambda steps: most_parts(graph, steps))
 
     def search(
         self, limit: int, terms: Terms, *, fixed: int = 0, make: int = 1 << 40
@@ -192,6 +202,7 @@ class Fusion:
                 return path
             for block in fresh:
                 self._make(block, terms, room)
+            room = limit - fixed
 
     def refute(self, path: Path, tensors: frozenset[int], nbytes: int, terms: Terms) -> bool:
         """Notes that the blocks that make these tensors need so many bytes beside one another.
@@ -267,14 +278,38 @@ class Fusion:
             steps = Range(start, stop)
             if not self.segment(steps, terms.waiting):
                 continue
+            if not away:
+                yield from self._splits(steps, room, terms)
             fed = self._fed(steps, away, terms)
             if fed is None:
                 continue
             leaving = (False, True) if self._can_leave(stop, terms) else (False,)
             for leaves in leaving:
-                if steps.length == 1 and not fed and not leaves:
-                    continue
+                if steps.length == 1 and not (fed or leaves or self.to.scratch[start]):
+                    continue  # whole is as good
                 yield from self._coarsest(Way(steps, fed, leaves), room, terms)
+
+    def _splits(self, steps: Range, room: int, terms: Terms) -> Iterator[Block]:
+        """A few ops by channels, in the fewest parts under the limit."""
+        inside = range(steps.start, steps.stop)
+        alone = steps.length == 1 and not self.to.scratch[steps.start]
+        if alone or steps.length > LONGEST_SPLIT:
+            return
+        if any(t in terms.waiting for s in inside for t in self.graph.ops[s].reads):
+            return
+        beside = self.beside(steps, terms.waiting | terms.spilled)
+        most = self.most_parts(steps)
+        for parts in (p for p in SPLIT_PARTS if p <= most):
+            sketch = self.to.split(steps, parts)
+            block = Block(Way(steps), Cut(1, axis=CHANNELS), 0, sketch, made=False, parts=parts)
+            made = self.made.get(self._key(block, terms))
+            peak = beside + (made[0] if made else int(sketch.peak * SPLIT_HOPE))
+            if peak <= room:
+                extra = made[1] if made else sketch.extra
+                yield replace(
+                    block, sketch=replace(sketch, peak=peak, extra=extra), made=made is not None
+                )
+                return
 
     def _pools(self, step: int, room: int, terms: Terms) -> Iterator[Block]:
         """One op by channels of what was written before, in the fewest parts under the limit."""
@@ -299,7 +334,8 @@ class Fusion:
 
     def _coarsest(self, way: Way, room: int, terms: Terms) -> Iterator[Block]:
         """The coarsest cut of each family under the limit: finer ones need less, take longer."""
-        for options in self.options(way.steps.stop - 1, bool(way.fed or way.leaves)):
+        families = self.options(way.steps.stop - 1, bool(way.fed or way.leaves))
+        for options in families if terms.strips and not way.leaves else families[:-1]:
             low, high = 0, len(options) - 1
             found = self._block(way, options[high], terms) if options else None
             if found is None or found.sketch.peak > room:

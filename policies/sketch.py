@@ -100,6 +100,22 @@ class Sketcher:
         extra = 0 if self.static else 4 * slots * TFLM_BYTES_PER_OP
         return Sketch(0, extra, time_ps, source.nbytes)
 
+    def split(self, steps: Range, parts: int) -> Sketch:
+        """A run of ops in parts by channels: between them there is one part of each tensor."""
+        inside = range(steps.start, steps.stop)
+        ops = [self.graph.ops[s] for s in inside]
+        made = {t for op in ops for t in op.outputs}
+        read = {t for op in ops for t in op.reads} - made
+        sizes = self.graph.tensors
+        into = sum(sizes[t].nbytes for t in read if not sizes[t].is_constant)
+        out = sum(sizes[t].nbytes for t in ops[-1].outputs)
+        between = sum(sizes[t].nbytes for t in made) - out + sum(self.scratch[s] for s in inside)
+        fixed = sum(self.fixed[s] + self.dispatch for s in inside)
+        cycles = sum(self.cycles[s] for s in inside) + (parts - 1) * fixed
+        cycles += self.dispatch + self.copy_cycles * out
+        extra = 0 if self.static else len(ops) * (parts - 1) * TFLM_BYTES_PER_OP
+        return Sketch(into + out + -(-between // parts), extra, self.ps(cycles))
+
     def ps(self, cycles: float) -> int:
         return cycles_to_ps(ceil(cycles), self.board.core.clock_hz)
 

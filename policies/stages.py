@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sim.device.board import Board
 from sim.errors import CannotFitError
+from sim.graph.channels import split
 from sim.graph.gather import gather
 from sim.graph.graph import Graph
 from sim.graph.padding import COLUMNS
@@ -22,7 +23,8 @@ NEAR = 2
 class Stage:
     """Ops that run depth first, cut by rows and, unless `columns` is 0, by columns before.
 
-    With `parts`, one op that runs in so many parts by channels, which the feed has apart.
+    With `parts` they run in so many parts by channels; where there is a feed, one op whose input
+    has its channels apart there.
     """
 
     steps: Range
@@ -36,6 +38,8 @@ class Stage:
         steps = self.steps
         if self.parts and self.feed is not None:
             return gather(graph, steps.start, self.parts, self.feed)
+        if self.parts:
+            return split(graph, steps, self.parts)
         within = 0 <= steps.start < steps.stop <= len(graph.ops)
         able = within and is_segment(graph, steps, feed=self.feed)
         if not able or (self.columns and not is_segment(graph, steps, COLUMNS)):

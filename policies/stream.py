@@ -26,9 +26,9 @@ class Stream:
 
     A stage is [start, stop, rows, chunk, roll, columns]: ops `start` up to `stop` (not included),
     whose output is computed `rows` rows at a time, the tensors inside at most `chunk` rows at a
-    time (0: as many as asked for); `roll` 1 moves kept rows down to make room (see sim.graph.stripes.Cut);
-    `columns`, where given and not 0, cuts the output into strips of so many, whose halos are
-    computed again.
+    time (0: as many as asked for); `roll` 1 moves kept rows down to make room (see
+    sim.graph.stripes.Cut); `columns`, where given and not 0, cuts the output into strips of so
+    many, whose halos are computed again.
     `feed` names a storage where the model's input waits, `feed_rows` rows to a slot, so that it
     takes no arena; without, the input lies in the arena and its rows go as they are used. With
     `drain`, the output that a stage makes leaves to that storage by rows as well.

@@ -57,6 +57,10 @@ def parser() -> argparse.ArgumentParser:
     _policies(compare)
     compare.add_argument("--frames", type=_positive, default=1, metavar="N", help="inferences")
     compare.add_argument("--seed", type=int, default=0, metavar="N", help="of the simulation")
+    compare.add_argument(
+        "--front", action="store_true", help="what arena, latency and moved bytes can be had"
+    )
+    compare.add_argument("--plot", metavar="FILE", help="of the front, .png or .svg")
     _json(compare)
 
     deploy = commands.add_parser("deploy", help="compile the best policy's model and headers")

@@ -51,6 +51,10 @@ def compare(options: argparse.Namespace) -> int:
     from sim.engine.run import simulate
     from sim.result import comparison_document
 
+    if options.front:
+        return _front(options)
+    if options.plot is not None:
+        raise SpillwayError("--plot: found no --front, wanted it: the front is what is drawn")
     source, graph, board, goal = _model_on_board(options)
     choices = _choices(options.policy) or _all_policies()
     with _progress(options) as progress:
@@ -65,6 +69,31 @@ def compare(options: argparse.Namespace) -> int:
 
         show_comparison(found, source.path)
     return OK if found.best.fits(goal) else FAILED
+
+
+def _front(options: argparse.Namespace) -> int:
+    from sim.engine.run import simulate
+    from sim.front import front
+    from sim.render.front import check_plot, plot_front, show_front
+    from sim.result import front_document
+
+    if options.plot is not None:
+        check_plot(options.plot)
+    source, graph, board, goal = _model_on_board(options)
+    choices = _choices(options.policy) or _all_policies()
+    name = Path(source.path).stem
+    with _progress(options) as progress:
+        found = front(
+            graph, board, goal, choices, simulate,
+            frames=options.frames, seed=options.seed, progress=progress,
+        )  # fmt: skip
+    if options.plot is not None:
+        plot_front(found, name, options.plot, budget=options.sram is not None)
+    if options.json:
+        _print(dumps(front_document(source, found, name, options.seed)))
+    else:
+        show_front(found, source.path)
+    return OK if found.fits else FAILED
 
 
 def deploy(options: argparse.Namespace) -> int:

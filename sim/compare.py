@@ -11,7 +11,10 @@ from sim.errors import ModelError, PlanError, PolicyError, SpillwayError
 from sim.graph.graph import Graph
 from sim.policy import Choice, Goal
 from sim.program import Arena, Program, pack_graph, place
+from sim.progress import listening, stopped
+from sim.progress import report as report_progress
 from sim.report import Report, check, report
+from sim.shortfall import Shortfall, shortfall
 from sim.trace import Trace
 
 TRIAL_FRAMES = 4
@@ -62,6 +65,14 @@ class Comparison:
     def best(self) -> Outcome:
         return self.outcomes[self.winner]
 
+    @property
+    def shortfall(self) -> Shortfall | None:
+        """What stands in the way, where not even the winner meets the budget."""
+        best = self.best
+        if best.program is None or best.fits(self.goal):
+            return None
+        return shortfall(best.program, self.goal.sram_bytes)
+
 
 def compare(
     graph: Graph,
@@ -76,10 +87,12 @@ def compare(
 ) -> Comparison:
     """The best setting of each choice under the goal, and which of them wins.
 
+    Once a stop is asked for (sim.progress), each choice takes the best setting that it has by then.
     Raises PolicyError if not one of the choices can be applied.
     """
-    search = _Search(graph, board, goal, simulate, seed, progress or (lambda _: None))
-    outcomes = tuple(search.best(choice, frames) for choice in choices)
+    with listening(progress or (lambda _: None)):
+        search = _Search(graph, board, goal, simulate, seed)
+        outcomes = tuple(search.best(choice, frames) for choice in choices)
     alive = [i for i, o in enumerate(outcomes) if o.program is not None]
     if not alive:
         raise PolicyError("; ".join(o.error for o in outcomes) or "no policy was named")
@@ -96,7 +109,6 @@ class _Search:
     goal: Goal
     simulate: Simulate
     seed: int
-    progress: Progress
 
     def best(self, choice: Choice, frames: int) -> Outcome:
         """The setting that serves the goal best, simulated for all frames."""
@@ -104,7 +116,9 @@ class _Search:
         failure: SpillwayError | None = None
         try:
             for setting in self._settings(choice):
-                self.progress(f"trying {setting.name} {setting.params or ''}")
+                if stopped() and best is not None:
+                    break
+                report_progress(f"trying {setting.name} {setting.params or ''}")
                 try:
                     trial = self._run(self._make(setting), TRIAL_FRAMES)
                 except FAILURES as error:

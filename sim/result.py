@@ -11,9 +11,13 @@ from typing import Any
 
 from sim import __version__
 from sim.compare import Comparison, Outcome
+from sim.device.board import Board
 from sim.errors import ModelError
+from sim.front import Front
 from sim.graph.graph import Graph
 from sim.graph.macs import macs
+from sim.policy import Goal
+from sim.program import Arena, Program
 from sim.report import Report
 
 SCHEMA_VERSION = 1
@@ -53,7 +57,39 @@ def comparison_document(
     source: Source, comparison: Comparison, scenario: str, seed: int
 ) -> dict[str, Any]:
     """What `run` and `compare` print."""
-    graph, board = comparison.graph, comparison.board
+    return {
+        **_head(source, comparison.graph, comparison.board, comparison.goal, scenario, seed),
+        "winner": comparison.best.choice.name,
+        "shortfall": _shortfall(comparison),
+        "results": [
+            _result(comparison, index, outcome) for index, outcome in enumerate(comparison.outcomes)
+        ],
+    }
+
+
+def front_document(source: Source, front: Front, scenario: str, seed: int) -> dict[str, Any]:
+    """What `compare --front` prints: the points by required arena, and the unmodified model."""
+    return {
+        **_head(source, front.graph, front.board, front.goal, scenario, seed),
+        "baseline": _measured(front.baseline.program, front.baseline.arena, front.baseline.report),
+        "front": [
+            {
+                "policy": point.choice.name,
+                "params": plain(point.choice.params),
+                "fits": point.fits(front.goal),
+                "budget_bytes": point.budget_bytes,
+                **_measured(point.program, point.arena, point.report),
+                "placement_proven_optimal": point.proven,
+            }
+            for point in front.points
+        ],
+    }
+
+
+def _head(
+    source: Source, graph: Graph, board: Board, goal: Goal, scenario: str, seed: int
+) -> dict[str, Any]:
+    """What was asked, of what."""
     return {
         "schema_version": SCHEMA_VERSION,
         "tool_version": __version__,
@@ -65,16 +101,21 @@ def comparison_document(
             "macs": total_macs(graph),
             "weights_bytes": graph.weights_bytes,
         },
-        "board": {"name": board.name, "sram_bytes": comparison.goal.sram_bytes},
-        "goal": {
-            "minimize": comparison.goal.minimize,
-            "kernels": comparison.goal.kernels,
-            "runtime": comparison.goal.runtime,
-        },
-        "winner": comparison.best.choice.name,
-        "results": [
-            _result(comparison, index, outcome) for index, outcome in enumerate(comparison.outcomes)
-        ],
+        "board": {"name": board.name, "sram_bytes": goal.sram_bytes},
+        "goal": {"minimize": goal.minimize, "kernels": goal.kernels, "runtime": goal.runtime},
+    }
+
+
+def _shortfall(comparison: Comparison) -> dict[str, Any] | None:
+    found = comparison.shortfall
+    if found is None:
+        return None
+    return {
+        "over_bytes": found.over_bytes,
+        "smallest_budget_bytes": found.smallest_bytes,
+        "runtime_bytes": found.fixed_bytes,
+        "op": {"step": found.step, "kind": found.kind},
+        "alive": [{"tensor": name, "bytes": nbytes} for name, nbytes in found.alive],
     }
 
 
@@ -90,18 +131,24 @@ def _result(comparison: Comparison, index: int, outcome: Outcome) -> dict[str, A
     if outcome.program is None or outcome.arena is None or outcome.report is None:
         empty = ("ops", "macs", "arena_bytes", "latency_us", "stall_us", "moved_bytes")
         return found | dict.fromkeys(empty)
-    arena = outcome.arena
     return found | {
-        "ops": len(outcome.program.graph.ops),
-        "macs": total_macs(outcome.program.graph),
+        **_measured(outcome.program, outcome.arena, outcome.report),
+        "placement_proven_optimal": outcome.proven,
+    }
+
+
+def _measured(program: Program, arena: Arena, report: Report) -> dict[str, Any]:
+    """The figures of one way to run the model."""
+    return {
+        "ops": len(program.graph.ops),
+        "macs": total_macs(program.graph),
         "arena_bytes": {
             "activations": arena.activations,
             "persistent": arena.persistent,
             "temporary": arena.temporary,
             "required": arena.required,
         },
-        **_figures(outcome.report),
-        "placement_proven_optimal": outcome.proven,
+        **_figures(report),
     }
 
 

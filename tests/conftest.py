@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import policies.auto
 import policies.staging
 
 SHARED = Path(__file__).parents[2] / "shared" / "models"
@@ -33,6 +34,8 @@ def model_path(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search for stages does little work: what it finds is worse then, never wrong."""
+    """The searches do little work: what it finds is worse then, never wrong."""
     monkeypatch.setattr(policies.staging, "WORK", 600)
     monkeypatch.setattr(policies.staging, "WORK_PER_OP", 50)
+    monkeypatch.setattr(policies.auto, "WORK", 600)
+    monkeypatch.setattr(policies.auto, "WORK_PER_OP", 50)

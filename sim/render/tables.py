@@ -100,10 +100,15 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
         elif outcome.report is not None and outcome.report.moved:
             yield f"{outcome.choice.label}: {spilled(outcome)}{_stalled(outcome)}"
             yield from _wear(outcome, comparison.board)
-    best = comparison.best
-    if not best.fits(comparison.goal) and best.arena is not None:
-        over = best.arena.required - comparison.goal.sram_bytes
-        yield f"Nothing fits: the smallest is {grouped(over)} B over the budget."
+    missing = comparison.shortfall
+    if missing is not None:
+        yield (
+            f"Nothing fits: {grouped(missing.over_bytes)} B are missing; the smallest budget that "
+            f"something was found for is {grouped(missing.smallest_bytes)} B."
+        )
+        alive = ", ".join(f"{name} ({grouped(nbytes)} B)" for name, nbytes in missing.alive)
+        beside = f"; {grouped(missing.fixed_bytes)} B are the runtime's" * bool(missing.fixed_bytes)
+        yield f"In the way at op {missing.step}, {missing.kind}: {alive}{beside}"
     yield _trust(comparison)
 
 
