@@ -118,8 +118,9 @@ class _Search:
         if ordered.ops != self.graph.ops:
             self.first, self.graph = (Reorder(),), ordered
         self.trials = Trials(graph, board, goal)
-        plain = goal.target.overhead(self.graph, 0)
-        self.fixed = plain.tail_bytes + plain.temporary_bytes
+        tail = goal.target.overhead(self.graph, 0).tail_bytes
+        head = max(0, goal.sram_bytes - tail)  # planning may use what the head will fill
+        self.fixed = tail + goal.target.overhead(self.graph, head).temporary_bytes
         total = (WORK + WORK_PER_OP * len(self.graph.ops)) * (1 + policy.effort) // 2
         self.work = Work(total, total // 2, total // SHARES)
         self.storage = self._storage()
@@ -141,12 +142,24 @@ class _Search:
 
         Strips of columns, which repeat work, are for budgets that nothing else meets.
         """
+        if self.goal.wants_memory:
+            return
+        self._queue(_Attempt(Terms(), self.goal.sram_bytes, ROUNDS))
+        self._search()
+        if self._is_close():
+            return
         for strips in (False, True):
-            if self.goal.wants_memory or self._fits():
-                break
             for terms in self._terms():
-                self._queue(_Attempt(replace(terms, strips=strips), self.goal.sram_bytes, ROUNDS))
+                if terms.moves or strips:
+                    found = replace(terms, strips=strips)
+                    self._queue(_Attempt(found, self.goal.sram_bytes, ROUNDS))
             self._search()
+            if self._fits():
+                break
+
+    def _is_close(self) -> bool:
+        """Whether what was found takes hardly more time than the ops as they are."""
+        return self.plain is not None and self._best_ps() <= self.plain.timing.latency_ps * CLOSE
 
     def _search(self) -> None:
         while self.queue and not stopped():

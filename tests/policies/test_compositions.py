@@ -53,6 +53,8 @@ MOST_MACS = 300_000
 MOST_OPS = 120
 """A graph that a policy made longer than this goes to no further policy: it would take too long."""
 CANDIDATES_TRIED = 8
+COMPOSITIONS = ("plan", "reorder+stream", "spill(window=2)", "split+spill")
+"""What auto may be told to do."""
 LEAST_AT_WORK = 0.7
 
 
@@ -138,7 +140,7 @@ class Situation:
                 drawn |= self.steps()
             else:
                 drawn[f.name] = self.draw(self.values(f.name, kinds), f.name)
-        if not drawn.get("feed"):
+        if "feed" in hints and not drawn.get("feed"):
             drawn.pop("drain", None)
         return drawn
 
@@ -175,7 +177,14 @@ class Situation:
             "feed": lambda: st.sampled_from(sorted(s.name for s in self.board.storages)),
             "feed_rows": lambda: st.integers(1, 3),
             "rows": lambda: st.integers(1, 4),
+            "ahead": lambda: st.integers(0, 3),
+            "drain": lambda: st.booleans() if bool in kinds else st.integers(0, 4),
+            "pools": lambda: st.just(()),
+            "effort": lambda: st.just(0),
+            "does": lambda: st.sampled_from(COMPOSITIONS),
         }
+        if name == "feed" and bool in kinds:
+            return st.booleans()
         if name in named:
             return named[name]()
         if bool in kinds:
