@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from policies.blocks import Path, Terms, Work
 from policies.cold import cold_ranges
 from policies.fused_fetch import FusedFetch
-from policies.fusion import DRAIN, Fusion, Path, Terms, Work
+from policies.fusion import DRAIN, Fusion
 from policies.patch import Patch
 from policies.plan import Plan
 from policies.reorder import Reorder

@@ -9,148 +9,41 @@ also say where their tensors lie, and time is what is least.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
-from policies.sketch import Sketch, Sketcher
-from policies.stages import NEAR, Stage
+from policies.blocks import Block, Key, Path, Terms, Way, Work
+from policies.boundaries import Boundaries
+from policies.cuts import LONGEST_SPLIT, SPLIT_HOPE, SPLIT_PARTS, families
+from policies.sketch import Sketcher
+from policies.sketch_stage import Sketch
+from policies.stages import NEAR
 from sim.device.board import Board, Storage
 from sim.errors import CannotFitError, ModelError
 from sim.graph.channels import most_parts
 from sim.graph.extract import extract
 from sim.graph.gather import gathered
 from sim.graph.graph import Graph
-from sim.graph.lifetimes import ARENA_ALIGNMENT, in_arena
 from sim.graph.padding import CHANNELS
 from sim.graph.stripes import Cut, Feed, is_segment
 from sim.plan.blocks import puzzle
 from sim.plan.packer import pack
 from sim.policy import Goal
-from sim.ranges import Range, round_up
+from sim.ranges import Range
 
 MOST_LAYERS = 24
-PARTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
-"""Stripes of a block's output."""
-STRIPS = (2, 4, 9)
-"""Strips of columns, whose halos are computed again."""
-SPLIT_PARTS = (2, 3, 4, 8, 16)
-LONGEST_SPLIT = 3
-"""Ops in a row that are split by channels, and into how many parts."""
-SPLIT_HOPE = 0.85
-"""Of the bytes of a split's sketch, what is hoped for: parts overlap."""
-COARSE = 4
-"""Up to so many, rows that are kept need not roll."""
-CHUNKS = (32, 16, 8, 6, 4, 3, 2, 1)
-"""Rows of the tensors inside that are computed at once."""
 OPTIMISM = 1.0
 """Of the bytes of a sketch, what is hoped for until the block has been made."""
 PRICE = 0.5
 """A byte that is moved counts as so much of its time more."""
+EXTRA_PRICE = 0.1
+"""If what the ops cost the runtime filled the budget, that would count as so much of the time."""
 DRAIN = 2
 """Ops that a write to the storage may take."""
 DAMPING = 0.8
 """How much of what one cut of a run needed beyond its sketch is expected of a finer one."""
 NO_LIMIT = 1 << 60
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How a run of ops meets its neighbours: which inputs are fed, whether its output leaves."""
-
-    steps: Range
-    fed: frozenset[int] = frozenset()
-    leaves: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A way with a cut (None: one op as it is), bytes with all that lies beside, and its time.
-
-    With `parts` it is one op by channels.
-    """
-
-    way: Way
-    cut: Cut | None
-    columns: int
-    sketch: Sketch
-    made: bool
-    parts: int = 0
-
-    def stage(self) -> Stage | None:
-        """The stage that it is; None for an op as it is."""
-        if self.cut is None:
-            return None
-        return Stage(self.way.steps, self.cut, self.columns, parts=self.parts)
-
-
-_Key = tuple[Way, Cut | None, int, frozenset[int], tuple[int, int, int]]
-"""What was made: a way, its cut and columns, what waits by rows, and how the slots are used."""
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """Blocks from the first op to the last one."""
-
-    blocks: tuple[Block, ...]
-
-    @property
-    def peak(self) -> int:
-        return max((b.sketch.peak for b in self.blocks), default=0)
-
-    @property
-    def extra(self) -> int:
-        return sum(b.sketch.extra for b in self.blocks)
-
-    @property
-    def time_ps(self) -> int:
-        return sum(b.sketch.time_ps for b in self.blocks)
-
-    @property
-    def is_made(self) -> bool:
-        return all(b.made for b in self.blocks)
-
-    def stages(self) -> tuple[Stage, ...]:
-        return tuple(s for b in self.blocks if (s := b.stage()) is not None)
-
-    def stored(self) -> frozenset[int]:
-        """Tensors that some block is fed with."""
-        return frozenset(t for b in self.blocks for t in b.way.fed)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What the search may do: tensors that wait in the storage all the time (by rows, or whole),
-
-    whether other tensors between blocks may leave, whether the graph's inputs and outputs may,
-    and whether blocks may run in strips of columns.
-    """
-
-    waiting: frozenset[int] = frozenset()
-    spilled: frozenset[int] = frozenset()
-    boundaries: bool = False
-    ends: bool = False
-    slot_rows: int = 1
-    ahead: int = 0
-    strips: bool = False
-
-    @property
-    def moves(self) -> bool:
-        """Whether a storage is needed."""
-        return bool(self.waiting or self.spilled or self.boundaries or self.ends)
-
-    @property
-    def slots(self) -> tuple[int, int]:
-        return self.slot_rows, self.ahead
-
-
-@dataclass(slots=True)
-class Work:
-    """Ops that may still be made; below 0, only what is needed for any result at all."""
-
-    left: int
-    reserve: int
-    share: int
 
 
 class Fusion:
@@ -162,20 +55,13 @@ class Fusion:
         self.graph, self.goal, self.storage, self.work = graph, goal, storage, work
         self.board = board.without_interpreter() if goal.runtime == "static" else board
         self.to = Sketcher(graph, self.board, goal, storage)
-        self.placed = in_arena(graph)
-        self.maker = {t: s for s, op in enumerate(graph.ops) for t in op.outputs}
-        self.readers: dict[int, list[int]] = {}
-        for step, op in enumerate(graph.ops):
-            for tensor in dict.fromkeys(op.reads):
-                self.readers.setdefault(tensor, []).append(step)
-        self.made: dict[_Key, tuple[int, int]] = {}
+        self.at = Boundaries(graph)
+        whole_ps = sum(self.to.whole(step) for step in range(len(graph.ops)))
+        self.price_a_byte = EXTRA_PRICE * whole_ps / max(1, goal.sram_bytes)
+        self.made: dict[Key, tuple[int, int]] = {}
         self.ratio: dict[tuple[object, ...], float] = {}
-        self.options = cache(self._options)
         self.sketched = cache(self._sketched)
-        self.beside = cache(self._beside)
-        self.alive = cache(self._alive)
-        self.is_image = cache(self._is_image)
-        self.boundary = cache(self._boundary)
+        self.tapped = cache(self._tapped)
         self.segment = cache(self._segment)
         self.most_parts = cache(lambda steps: most_parts(graph, steps))
 
@@ -213,16 +99,16 @@ class Fusion:
         news = False
         for block in path.blocks:
             steps = range(block.way.steps.start, block.way.steps.stop)
-            if not any(self.maker.get(t, -1) in steps for t in tensors):
+            if not any(self.at.maker.get(t, -1) in steps for t in tensors):
                 continue
-            beside = self.beside(block.way.steps, terms.waiting | terms.spilled)
+            beside = self.at.beside(block.way.steps, terms.waiting | terms.spilled)
             key = self._key(block, terms)
             if nbytes - beside > self.made.get(key, (0, 0))[0]:
                 self.made[key] = (nbytes - beside, block.sketch.extra)
                 news = True
         return news
 
-    def _key(self, block: Block, terms: Terms) -> _Key:
+    def _key(self, block: Block, terms: Terms) -> Key:
         if block.cut is None:
             return (block.way, None, 0, frozenset(), (1, 1, 0))
         return (block.way, block.cut, block.columns, terms.waiting, (*terms.slots, block.parts))
@@ -244,7 +130,7 @@ class Fusion:
         """Forward over the boundaries; at each, the tensor there lies in the arena or has left."""
         count = len(self.graph.ops)
         best: dict[tuple[int, bool], tuple[int, tuple[Block, ...]]] = {(0, False): (0, ())}
-        if terms.ends and self._input() is not None:
+        if terms.ends and self.at.input() is not None:
             best[0, True] = (0, ())
         for start in range(count):
             for away in (False, True):
@@ -253,18 +139,19 @@ class Fusion:
                 spent, blocks = best[start, away]
                 for block in self._blocks(start, away, room, terms):
                     at = (block.way.steps.stop, block.way.leaves)
-                    total = spent + block.sketch.time_ps + self.price_ps(block.sketch.moved)
+                    total = spent + block.sketch.time_ps + self.price_ps(block.sketch)
                     if at not in best or total < best[at][0]:
                         best[at] = (total, (*blocks, block))
         ends = [best[count, away] for away in (False, True) if (count, away) in best]
         return Path(min(ends, key=lambda e: e[0])[1]) if ends else None
 
-    def price_ps(self, moved: int) -> int:
-        """What bytes that are moved count for, be their time hidden or not: bus, energy, wear."""
-        if self.storage is None or not moved:
-            return 0
-        took = self.storage.read_ps(int(moved)) + self.storage.write_ps(int(moved))
-        return int(took * PRICE) // 2
+    def price_ps(self, sketch: Sketch) -> int:
+        """What counts beside time: bytes that move, their time hidden or not, and ops' bytes."""
+        price = int(sketch.extra * self.price_a_byte)
+        if self.storage is not None and sketch.moved:
+            nbytes = int(sketch.moved)
+            price += int((self.storage.read_ps(nbytes) + self.storage.write_ps(nbytes)) * PRICE / 2)
+        return price
 
     def _blocks(self, start: int, away: bool, room: int, terms: Terms) -> Iterator[Block]:
         """Every block that may begin here and needs no more than the room."""
@@ -274,8 +161,10 @@ class Fusion:
                 yield whole
         if away and terms.boundaries:
             yield from self._pools(start, room, terms)
+        large = False
         for stop in range(start + 1, min(len(self.graph.ops), start + MOST_LAYERS) + 1):
             steps = Range(start, stop)
+            large = large or self._needs(stop - 1, terms) > room
             if not self.segment(steps, terms.waiting):
                 continue
             if not away:
@@ -285,6 +174,8 @@ class Fusion:
                 continue
             leaving = (False, True) if self._can_leave(stop, terms) else (False,)
             for leaves in leaving:
+                if not (large or fed or leaves):
+                    continue  # as it is, it fits and is quicker
                 if steps.length == 1 and not (fed or leaves or self.to.scratch[start]):
                     continue  # whole is as good
                 yield from self._coarsest(Way(steps, fed, leaves), room, terms)
@@ -297,7 +188,7 @@ class Fusion:
             return
         if any(t in terms.waiting for s in inside for t in self.graph.ops[s].reads):
             return
-        beside = self.beside(steps, terms.waiting | terms.spilled)
+        beside = self.at.beside(steps, terms.waiting | terms.spilled)
         most = self.most_parts(steps)
         for parts in (p for p in SPLIT_PARTS if p <= most):
             sketch = self.to.split(steps, parts)
@@ -314,11 +205,11 @@ class Fusion:
     def _pools(self, step: int, room: int, terms: Terms) -> Iterator[Block]:
         """One op by channels of what was written before, in the fewest parts under the limit."""
         tensor = gathered(self.graph, step)
-        if tensor is None or tensor != self.boundary(step, terms.waiting | terms.spilled):
+        if tensor is None or tensor != self.at.between(step, terms.waiting | terms.spilled):
             return
         steps, source = Range(step, step + 1), self.graph.tensors[tensor]
         way = Way(steps, frozenset({tensor}))
-        beside = self.beside(steps, terms.waiting | terms.spilled)
+        beside = self.at.beside(steps, terms.waiting | terms.spilled)
         out = sum(self.graph.tensors[t].nbytes for t in self.graph.ops[step].outputs)
         for parts in range(2, source.shape[-1] + 1):
             if source.shape[-1] % parts:
@@ -334,8 +225,10 @@ class Fusion:
 
     def _coarsest(self, way: Way, room: int, terms: Terms) -> Iterator[Block]:
         """The coarsest cut of each family under the limit: finer ones need less, take longer."""
-        families = self.options(way.steps.stop - 1, bool(way.fed or way.leaves))
-        for options in families if terms.strips and not way.leaves else families[:-1]:
+        shape = self.graph.tensors[self.graph.ops[way.steps.stop - 1].outputs[0]].shape
+        found_families = families(shape, moves=bool(way.fed or way.leaves))
+        stripped = terms.strips and not self.tapped(way, terms.waiting)
+        for options in found_families if stripped else found_families[:-1]:
             low, high = 0, len(options) - 1
             found = self._block(way, options[high], terms) if options else None
             if found is None or found.sketch.peak > room:
@@ -352,10 +245,10 @@ class Fusion:
     def _block(self, way: Way, option: tuple[Cut, int], terms: Terms) -> Block | None:
         """The way with a cut: as it was made, or as hoped for."""
         cut, columns = option
-        sketch = self.sketched(way, cut, columns, terms.waiting, terms.slots)
+        sketch = self._sketch(way, cut, columns, terms)
         if sketch is None:
             return None
-        beside = self.beside(way.steps, terms.waiting | terms.spilled)
+        beside = self.at.beside(way.steps, terms.waiting | terms.spilled)
         made = self.made.get((way, cut, columns, terms.waiting, (*terms.slots, 0)))
         if made is not None:
             sketch = replace(sketch, peak=made[0] + beside, extra=made[1])
@@ -363,36 +256,18 @@ class Fusion:
             sketch = replace(sketch, peak=int(sketch.peak * self._hope(way)) + beside)
         return Block(way, cut, columns, sketch, made is not None)
 
-    def _options(self, last: int, single: bool) -> tuple[tuple[tuple[Cut, int], ...], ...]:
-        """Families of cuts for a segment that ends with this op, in each the coarse ones first.
-
-        Rows inside come as many at a time as they are asked for, or a few at a time.
-        """
-        height = self.graph.tensors[self.graph.ops[last].outputs[0]].shape[1]
-        heights = dict.fromkeys(-(-height // n) for n in PARTS if n <= height)
-        asked = [(Cut(height, roll=True), 0)] if single else []
-        for rows in heights:
-            if rows * COARSE >= height:
-                asked.append((Cut(rows), 0))
-            asked.append((Cut(rows, roll=True), 0))
-        chunks = (n for n in CHUNKS if n < 2 * height)
-        few = tuple((Cut(min(n, height), n, roll=True), 0) for n in chunks)
-        width = self.graph.tensors[self.graph.ops[last].outputs[0]].shape[2]
-        strips = tuple(
-            (Cut(min(n, height), n, roll=True), -(-width // count))
-            for count in STRIPS
-            if count <= width
-            for n in (4, 1)
-        )
-        return tuple(asked), few, strips
+    def _sketch(self, way: Way, cut: Cut, columns: int, terms: Terms) -> Sketch | None:
+        """The sketch of a way with a cut; how slots are used matters only to what moves."""
+        tapped = self.tapped(way, terms.waiting)
+        slots = terms.slots if way.fed or tapped else (1, 1)
+        return self.sketched(way, cut, columns, tapped, slots)
 
     def _sketched(
-        self, way: Way, cut: Cut, columns: int, waiting: frozenset[int], slots: tuple[int, int]
+        self, way: Way, cut: Cut, columns: int, tapped: frozenset[int], slots: tuple[int, int]
     ) -> Sketch | None:
-        rows, ahead = slots if way.fed or way.leaves or waiting else (1, 1)
         return self.to.stage(
-            way.steps, cut, columns, fed=way.fed, tapped=self._tapped(way, waiting),
-            leaves=way.leaves, slot_rows=rows, ahead=ahead,
+            way.steps, cut, columns, fed=way.fed, tapped=tapped, leaves=way.leaves,
+            slot_rows=slots[0], ahead=slots[1],
         )  # fmt: skip
 
     def _tapped(self, way: Way, waiting: frozenset[int]) -> frozenset[int]:
@@ -401,15 +276,20 @@ class Fusion:
         made = [t for s in steps for t in self.graph.ops[s].outputs]
         return frozenset(made) & waiting | frozenset(made[-1:] if way.leaves else ())
 
+    def _needs(self, step: int, terms: Terms) -> int:
+        """Bytes of an op as it is, with what lies beside."""
+        return self._alone(step) + self.at.beside(
+            Range(step, step + 1), terms.waiting | terms.spilled
+        )
+
     def _whole(self, step: int, terms: Terms) -> Block | None:
         """One op as it is; what waits by rows it may read only just after that was made."""
         op = self.graph.ops[step]
         for tensor in op.reads:
-            if tensor in terms.waiting and step > self.maker.get(tensor, -NEAR - 1) + NEAR:
+            if tensor in terms.waiting and step > self.at.maker.get(tensor, -NEAR - 1) + NEAR:
                 return None
         steps = Range(step, step + 1)
-        peak = self._alone(step) + self.beside(steps, terms.waiting | terms.spilled)
-        sketch = Sketch(peak, 0, self.to.whole(step))
+        sketch = Sketch(self._needs(step, terms), 0, self.to.whole(step))
         return Block(Way(steps), None, 0, sketch, made=True)
 
     def _alone(self, step: int) -> int:
@@ -423,12 +303,12 @@ class Fusion:
 
     def _make(self, block: Block, terms: Terms, room: int) -> None:
         """Puts the true bytes of a block in the place of its sketch's."""
-        enough = room - self.beside(block.way.steps, terms.waiting | terms.spilled)
+        enough = room - self.at.beside(block.way.steps, terms.waiting | terms.spilled)
         way, cut = block.way, block.cut
         assert cut is not None
         sketch = block.sketch
         if not block.parts:
-            sketched = self.sketched(way, cut, block.columns, terms.waiting, terms.slots)
+            sketched = self._sketch(way, cut, block.columns, terms)
             assert sketched is not None
             sketch = sketched
         try:
@@ -451,7 +331,7 @@ class Fusion:
     def _built(self, block: Block, terms: Terms, enough: int) -> tuple[int, int]:
         """Bytes of a block placed by itself, or enough; what its ops cost the runtime."""
         way, names = block.way, self.graph.tensors
-        stored = way.fed | self._tapped(way, terms.waiting)
+        stored = way.fed | self.tapped(way, terms.waiting)
         texts = frozenset(names[t].name for t in stored)
         part = extract(self.graph, way.steps, texts, leaves=way.leaves)
         feed = None
@@ -487,16 +367,16 @@ class Fusion:
     def _fed(self, steps: Range, away: bool, terms: Terms) -> frozenset[int] | None:
         """Inputs that come by rows; None if the run can't begin so."""
         inside = range(steps.start, steps.stop)
-        read = {t for s in inside for t in self.graph.ops[s].reads if self.placed[t]}
-        read = {t for t in read if self.maker.get(t, -1) < steps.start}
+        read = {t for s in inside for t in self.graph.ops[s].reads if self.at.placed[t]}
+        read = {t for t in read if self.at.maker.get(t, -1) < steps.start}
         fed = read & terms.waiting
         if away:
             there = (
-                self._input()
+                self.at.input()
                 if steps.start == 0
-                else self.boundary(steps.start, terms.waiting | terms.spilled)
+                else self.at.between(steps.start, terms.waiting | terms.spilled)
             )
-            if there is None or any(s not in inside for s in self.readers.get(there, ())):
+            if there is None or any(s not in inside for s in self.at.readers.get(there, ())):
                 return None
             fed |= {there}
         return frozenset(fed)
@@ -504,45 +384,11 @@ class Fusion:
     def _can_leave(self, stop: int, terms: Terms) -> bool:
         if stop == len(self.graph.ops):
             last = self.graph.ops[-1].outputs
-            alone = len(last) == 1 and self.graph.outputs == last and not self.readers.get(last[0])
-            return terms.ends and alone and self.is_image(last[0])
-        return terms.boundaries and self.boundary(stop, terms.waiting | terms.spilled) is not None
-
-    def _input(self) -> int | None:
-        """The graph's input, if there is one alone and it can come by rows."""
-        inputs = self.graph.inputs
-        return inputs[0] if len(inputs) == 1 and self.is_image(inputs[0]) else None
-
-    def _boundary(self, position: int, gone: frozenset[int]) -> int | None:
-        """The tensor that alone is alive there, but for those that wait elsewhere."""
-        made = self.graph.ops[position - 1].outputs
-        alive = [t for t in self.alive(position) if t not in gone]
-        alone = len(made) == 1 and alive == [made[0]] and made[0] not in self.graph.outputs
-        return made[0] if alone and self.is_image(made[0]) else None
-
-    def _is_image(self, tensor: int) -> bool:
-        found = self.graph.tensors[tensor]
-        alone = sum(t.name == found.name for t in self.graph.tensors) == 1
-        return len(found.shape) == 4 and found.shape[0] == 1 and bool(found.name) and alone
-
-    def _alive(self, position: int) -> tuple[int, ...]:
-        """Tensors of the arena made before this op and read by it or later, or by the caller."""
-        outputs = set(self.graph.outputs)
-        return tuple(
-            t
-            for t in (*self.graph.inputs, *self.maker)
-            if self.placed[t]
-            and self.maker.get(t, -1) < position
-            and (t in outputs or any(s >= position for s in self.readers.get(t, ())))
-        )
-
-    def _beside(self, steps: Range, gone: frozenset[int]) -> int:
-        """Bytes alive over all these steps that the ops there have nothing to do with."""
-        inside = range(steps.start, steps.stop)
-        used = {t for s in inside for t in (*self.graph.ops[s].reads, *self.graph.ops[s].outputs)}
-        both = set(self.alive(steps.start)) & set(self.alive(steps.stop))
-        sizes: Sequence[int] = [self.graph.tensors[t].nbytes for t in both - used - gone]
-        return sum(round_up(n, ARENA_ALIGNMENT) for n in sizes)
+            alone = (
+                len(last) == 1 and self.graph.outputs == last and not self.at.readers.get(last[0])
+            )
+            return terms.ends and alone and self.at.can_leave(last[0])
+        return terms.boundaries and self.at.between(stop, terms.waiting | terms.spilled) is not None
 
 
 def _kinships(way: Way) -> tuple[tuple[object, ...], ...]:

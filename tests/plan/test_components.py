@@ -13,6 +13,7 @@ from sim.plan import packer
 from sim.plan.blocks import puzzle
 from sim.plan.packer import Apart, Block, Packing, Rect, lower_bound, pack, verify
 from sim.plan.packing.components import Part, components
+from sim.plan.packing.improve import Found
 from sim.plan.packing.problem import Problem, problem_of
 from tests.graphs import unet
 from tests.plan.test_packer import BLOCKS, painted
@@ -160,8 +161,13 @@ def test_enough_spares_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """First fit takes 12 B of blocks that can lie in 9 B."""
     times = ((5, 1, 3), (5, 4, 5), (3, 1, 4), (4, 3, 6))
     blocks = [Block((Rect(0, size, start, stop),), 1) for size, start, stop in times]
-    asked: list[int] = []
-    monkeypatch.setattr(packer, "repair", lambda _, found, *rest: asked.append(1) or found)
+    asked: list[Found] = []
+
+    def repair(problem: Problem, found: Found, *rest: object) -> Found:
+        asked.append(found)
+        return found
+
+    monkeypatch.setattr(packer, "repair", repair)
     assert pack(blocks).size_bytes == 9
     assert asked
     asked.clear()

@@ -132,21 +132,6 @@ def test_half_of_the_strips_are_closer() -> None:
     assert error([s.nbytes for s in found]) <= 0.3
 
 
-def test_sketches_rank_cuts_as_their_bytes_do() -> None:
-    """Of two cuts of one run, if one needs far less than the other, its sketch says so."""
-    graph = model("mobilenet_v2_small")
-    to, steps = Sketcher(graph, BOARD, GOAL, None), Range(1, 4)
-    part, found = extract(graph, steps), []
-    for cut, _ in cuts(graph, steps.stop - 1, False):
-        sketch = to.stage(steps, cut)
-        made = Stage(Range(0, len(part.ops)), cut).apply(part)
-        assert sketch is not None
-        found.append((puzzle(made, GOAL.kernels, aliasing=GOAL.aliasing).floor(), sketch.peak))
-    pairs = [(a, b) for a in found for b in found if 1.5 * a[0] < b[0]]
-    assert pairs
-    assert all(a[1] < b[1] for a, b in pairs)
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_an_op_as_it_is(name: str) -> None:
     graph = model(name)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policies.timing import Timing, timing
-from sim.device.board import Board
+from sim.device.board import Board, Storage
 from sim.device.loader import board_names, load_board
 from sim.engine.run import simulate
 from sim.errors import PolicyError, SpillwayError
@@ -59,8 +59,8 @@ def quiet(name: str) -> Board:
 @pytest.mark.parametrize("storage", [RAM, NOR, CARD, LINE], ids=lambda s: s.name)
 @pytest.mark.parametrize(("hold", "lead"), [(0, 0), (3, 0), (0, 3), (2, 2)])
 @pytest.mark.parametrize("dma", [True, False])
-def test_a_spill_and_a_fetch(storage: object, hold: int, lead: int, dma: bool) -> None:
-    toy = board(replace(storage, dma=dma))  # type: ignore[type-var]
+def test_a_spill_and_a_fetch(storage: Storage, hold: int, lead: int, dma: bool) -> None:
+    toy = board(replace(storage, dma=dma))
     name = toy.storages[0].name
     is_exact(laid_out(spilled(fork(6), name, hold, lead)), toy)
 
