@@ -40,6 +40,8 @@ WORK, WORK_PER_OP = 5_000, 400
 """Ops that are made in a search, with effort 1; more of them for each op of the model."""
 SHARES = 6
 """Parts of that after which another attempt may have its turn."""
+SMALL = 40
+"""Ops of a model for which effort 1 looks at strips of columns, and asks all policies in the end."""
 PROBE = 1 << 12
 """Bytes by whose time storages are compared."""
 CLOSE = 1.002
@@ -124,6 +126,7 @@ class _Search:
         self.fixed = tail + goal.target.overhead(self.graph, head).temporary_bytes
         total = (WORK + WORK_PER_OP * len(self.graph.ops)) * (1 + policy.effort) // 2
         self.work = Work(total, total // 2, total // SHARES)
+        self.is_small = policy.effort > 1 or len(self.graph.ops) <= SMALL
         self.storage = self._storage()
         self.fusion = Fusion(self.graph, board, goal, self.storage, self.work)
         self.number = 0
@@ -149,7 +152,7 @@ class _Search:
         self._search()
         if self._is_close():
             return
-        for strips in (False, True):
+        for strips in (False, True) if self.is_small else (False,):
             for terms in self._terms():
                 if terms.moves or strips:
                     found = replace(terms, strips=strips)
@@ -175,9 +178,12 @@ class _Search:
         """Where less memory is all: the least that blocks can do, then each policy's own search."""
         report("auto: as little memory as can be")
         self.work.left = max(self.work.left, self.work.reserve)
-        for plain in self._terms():
+        every = list(self._terms())
+        for plain in (*every[:1], *every[-2:], *every[1:-2]):  # what may do most at first
+            if stopped() or self.work.left < 0:
+                break
             terms = replace(plain, strips=True)
-            path = None if stopped() else self.fusion.lowest(terms, self.fixed)
+            path = self.fusion.lowest(terms, self.fixed)
             if path is not None:
                 self._try(self._policies(path, terms))
         for policy in self._others():
@@ -192,8 +198,9 @@ class _Search:
 
     def _others(self) -> Iterator[Policy]:
         """Policies with a search of their own."""
-        yield Split()
-        if self.policy.effort:
+        if self.is_small:
+            yield Split()
+        if self.policy.effort and self.is_small:
             yield Stream()
             if self.storage is not None and self.policy.spill:
                 yield FusedFetch(storage=self.storage.name)

@@ -91,6 +91,11 @@ class Terms:
     strips: bool = False
 
     @property
+    def gone(self) -> frozenset[int]:
+        """What does not lie in the arena while it waits."""
+        return self.waiting | self.spilled
+
+    @property
     def moves(self) -> bool:
         """Whether a storage is needed."""
         return bool(self.waiting or self.spilled or self.boundaries or self.ends)

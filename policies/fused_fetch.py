@@ -62,9 +62,13 @@ class FusedFetch:
         if self.rows == 0:
             raise ValueError(f"rows: found {self.rows}, wanted 1 or above")
         Spill(storage=self.storage, target=self.target, tensors=self.tensors)
-        for pool in self.pools:
-            if len(pool) != 2 or any(type(n) is not int for n in pool) or pool[1] < 2:
-                raise TypeError(f"pools: found {pool!r}, wanted [op, parts], 2 parts or more")
+        pools = self.pools if isinstance(self.pools, tuple) else (self.pools,)
+        for pool in pools:
+            plain = isinstance(pool, tuple) and all(type(n) is int for n in pool)
+            if not plain or len(pool) != 2 or pool[0] < 0 or pool[1] < 2:
+                raise TypeError(
+                    f"pools: found {pool!r}, wanted [[op, parts], ...], parts from 2 on"
+                )
 
     def apply(self, graph: Graph, board: Board, goal: Goal) -> Graph:
         if self.stages is None:
@@ -113,7 +117,7 @@ class FusedFetch:
         """How many channels to a slot, of tensors that are read by channels."""
         found = []
         for op, parts in self.pools:
-            tensor = gathered(graph, op) if op < len(graph.ops) else None
+            tensor = gathered(graph, op)
             if tensor is not None and graph.tensors[tensor].name in names:
                 channels = max(1, graph.tensors[tensor].shape[-1] // parts)
                 found.append((graph.tensors[tensor].name, channels))

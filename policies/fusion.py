@@ -32,7 +32,8 @@ from sim.plan.packer import pack
 from sim.policy import Goal
 from sim.ranges import Range
 
-MOST_LAYERS = 24
+MOST_LAYERS, MANY_OPS = 24, 40
+"""The longest run, and from how many ops on two thirds of it must do."""
 OPTIMISM = 1.0
 """Of the bytes of a sketch, what is hoped for until the block has been made."""
 PRICE = 0.5
@@ -56,6 +57,7 @@ class Fusion:
         self.board = board.without_interpreter() if goal.runtime == "static" else board
         self.to = Sketcher(graph, self.board, goal, storage)
         self.at = Boundaries(graph)
+        self.longest = MOST_LAYERS if len(graph.ops) <= MANY_OPS else MOST_LAYERS * 2 // 3
         whole_ps = sum(self.to.whole(step) for step in range(len(graph.ops)))
         self.price_a_byte = EXTRA_PRICE * whole_ps / max(1, goal.sram_bytes)
         self.made: dict[Key, tuple[int, int]] = {}
@@ -101,7 +103,7 @@ class Fusion:
             steps = range(block.way.steps.start, block.way.steps.stop)
             if not any(self.at.maker.get(t, -1) in steps for t in tensors):
                 continue
-            beside = self.at.beside(block.way.steps, terms.waiting | terms.spilled)
+            beside = self.at.beside(block.way.steps, terms.gone)
             key = self._key(block, terms)
             if nbytes - beside > self.made.get(key, (0, 0))[0]:
                 self.made[key] = (nbytes - beside, block.sketch.extra)
@@ -119,7 +121,7 @@ class Fusion:
         best: Path | None = None
         while high - low > max(64, high // 64):
             middle = (low + high) // 2
-            path = self.search(middle + fixed, terms, fixed=fixed)
+            path = self.search(middle + fixed, terms, fixed=fixed, make=self.work.share)
             if path is None:
                 low = middle
             else:
@@ -162,7 +164,7 @@ class Fusion:
         if away and terms.boundaries:
             yield from self._pools(start, room, terms)
         large = False
-        for stop in range(start + 1, min(len(self.graph.ops), start + MOST_LAYERS) + 1):
+        for stop in range(start + 1, min(len(self.graph.ops), start + self.longest) + 1):
             steps = Range(start, stop)
             large = large or self._needs(stop - 1, terms) > room
             if not self.segment(steps, terms.waiting):
@@ -188,7 +190,7 @@ class Fusion:
             return
         if any(t in terms.waiting for s in inside for t in self.graph.ops[s].reads):
             return
-        beside = self.at.beside(steps, terms.waiting | terms.spilled)
+        beside = self.at.beside(steps, terms.gone)
         most = self.most_parts(steps)
         for parts in (p for p in SPLIT_PARTS if p <= most):
             sketch = self.to.split(steps, parts)
@@ -205,11 +207,11 @@ class Fusion:
     def _pools(self, step: int, room: int, terms: Terms) -> Iterator[Block]:
         """One op by channels of what was written before, in the fewest parts under the limit."""
         tensor = gathered(self.graph, step)
-        if tensor is None or tensor != self.at.between(step, terms.waiting | terms.spilled):
+        if tensor is None or tensor != self.at.between(step, terms.gone):
             return
         steps, source = Range(step, step + 1), self.graph.tensors[tensor]
         way = Way(steps, frozenset({tensor}))
-        beside = self.at.beside(steps, terms.waiting | terms.spilled)
+        beside = self.at.beside(steps, terms.gone)
         out = sum(self.graph.tensors[t].nbytes for t in self.graph.ops[step].outputs)
         for parts in range(2, source.shape[-1] + 1):
             if source.shape[-1] % parts:
@@ -248,7 +250,7 @@ class Fusion:
         sketch = self._sketch(way, cut, columns, terms)
         if sketch is None:
             return None
-        beside = self.at.beside(way.steps, terms.waiting | terms.spilled)
+        beside = self.at.beside(way.steps, terms.gone)
         made = self.made.get((way, cut, columns, terms.waiting, (*terms.slots, 0)))
         if made is not None:
             sketch = replace(sketch, peak=made[0] + beside, extra=made[1])
@@ -278,9 +280,7 @@ class Fusion:
 
     def _needs(self, step: int, terms: Terms) -> int:
         """Bytes of an op as it is, with what lies beside."""
-        return self._alone(step) + self.at.beside(
-            Range(step, step + 1), terms.waiting | terms.spilled
-        )
+        return self._alone(step) + self.at.beside(Range(step, step + 1), terms.gone)
 
     def _whole(self, step: int, terms: Terms) -> Block | None:
         """One op as it is; what waits by rows it may read only just after that was made."""
@@ -303,7 +303,7 @@ class Fusion:
 
     def _make(self, block: Block, terms: Terms, room: int) -> None:
         """Puts the true bytes of a block in the place of its sketch's."""
-        enough = room - self.at.beside(block.way.steps, terms.waiting | terms.spilled)
+        enough = room - self.at.beside(block.way.steps, terms.gone)
         way, cut = block.way, block.cut
         assert cut is not None
         sketch = block.sketch
@@ -372,9 +372,7 @@ class Fusion:
         fed = read & terms.waiting
         if away:
             there = (
-                self.at.input()
-                if steps.start == 0
-                else self.at.between(steps.start, terms.waiting | terms.spilled)
+                self.at.input() if steps.start == 0 else self.at.between(steps.start, terms.gone)
             )
             if there is None or any(s not in inside for s in self.at.readers.get(there, ())):
                 return None
@@ -388,7 +386,7 @@ class Fusion:
                 len(last) == 1 and self.graph.outputs == last and not self.at.readers.get(last[0])
             )
             return terms.ends and alone and self.at.can_leave(last[0])
-        return terms.boundaries and self.at.between(stop, terms.waiting | terms.spilled) is not None
+        return terms.boundaries and self.at.between(stop, terms.gone) is not None
 
 
 def _kinships(way: Way) -> tuple[tuple[object, ...], ...]:

@@ -36,6 +36,11 @@ class Stage:
     def apply(self, graph: Graph) -> Graph:
         """Raises CannotFitError if the ops can't be cut so."""
         steps = self.steps
+        if self.columns and self.feed is not None and self._makes(graph, self.feed):
+            raise CannotFitError(
+                f"{graph.name}: ops {steps.start}..{steps.stop}: in strips of columns they can't "
+                "write a tensor to a storage by rows"
+            )
         if self.parts and self.feed is not None:
             return gather(graph, steps.start, self.parts, self.feed)
         if self.parts:
@@ -50,6 +55,11 @@ class Stage:
         if self.columns:
             return patch(graph, steps, self.columns, self.cut, self.feed)
         return stripe(graph, steps, self.cut, self.feed)
+
+    def _makes(self, graph: Graph, feed: Feed) -> bool:
+        """Whether some op of the stage makes what the feed names."""
+        inside = graph.ops[self.steps.start : self.steps.stop]
+        return any(graph.tensors[t].name in feed.tensors for op in inside for t in op.outputs)
 
 
 def with_feed(graph: Graph, stage: Stage, feed: Feed | None) -> Stage:

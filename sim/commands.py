@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -314,11 +315,26 @@ def _print(text: str) -> None:
 
 @contextmanager
 def _progress(options: argparse.Namespace) -> Iterator[Callable[[str], None]]:
-    """Shows on stderr what is under way; nothing where stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
+    """Shows on stderr what is under way; nothing where stderr is not a terminal.
 
-    with Console(stderr=True).status("reading") as status:
-        yield status.update
+    The first interrupt ends the search with what it has, the second one ends the program.
+    """
+    from sim import progress
+
+    def interrupted(_: int, __: object) -> None:
+        if progress.stopped():
+            raise KeyboardInterrupt
+        progress.stop()
+        sys.stderr.write("\nsim: ending with the best so far; once more to stop\n")
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        if not sys.stderr.isatty():
+            yield lambda _: None
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status("reading") as status:
+            yield status.update
+    finally:
+        signal.signal(signal.SIGINT, before)

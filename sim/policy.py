@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,8 @@ from sim.graph.graph import Graph
 from sim.plan.runtime import TFLM, Runtime
 
 ENTRY_POINTS = "sim.policies"
+SPECIAL = frozenset('()[],+="\\')
+"""What has a meaning of its own where a choice is written."""
 MINIMIZE = ("latency", "energy", "arena", "activations")
 
 
@@ -197,7 +200,15 @@ def parse_choice(text: str) -> Choice:
 
 
 def parse_value(text: str) -> Any:
-    """A parameter's value: an integer, true or false, none, a [list], or the text itself."""
+    """A parameter's value: an integer, true or false, none, a [list], or the text itself.
+
+    A text in quotation marks stays a text, whatever it holds. Raises PolicyError if they are open.
+    """
+    if text.startswith('"'):
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise PolicyError(f"value: found {text}, wanted a closing quotation mark") from None
     words = {"true": True, "false": False, "none": None, "auto": None}
     if text.lower() in words:
         return words[text.lower()]
@@ -213,7 +224,12 @@ def written(value: Any) -> str:
     """A parameter's value as `parse_value` reads it."""
     if isinstance(value, tuple | list):
         return f"[{','.join(written(item) for item in value)}]"
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    if isinstance(value, str) and (set(text) & SPECIAL or parse_value(text.strip()) != value):
+        return json.dumps(value, ensure_ascii=False)
+    return text
 
 
 def written_choice(policies: Sequence[Policy]) -> str:
@@ -235,8 +251,12 @@ def _default(policy: Policy, key: str) -> Any:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    parts, depth, start = [], 0, 0
+    parts, depth, start, quoted, escaped = [], 0, 0, False, False
     for index, char in enumerate(text):
+        quoted ^= char == '"' and not escaped
+        escaped = quoted and char == "\\" and not escaped
+        if quoted:
+            continue
         depth += (char in "([") - (char in ")]")
         if char == separator and depth == 0:
             parts.append(text[start:index])

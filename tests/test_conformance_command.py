@@ -27,8 +27,8 @@ from sim.errors import CannotFitError, MissingToolError
 from sim.graph.graph import WINDOWS_METADATA, Graph
 from sim.graph.tflite_writer import to_bytes
 from sim.plan.offline import with_offline_plan
-from sim.policy import Goal, Policy
 from sim.plan.runtime import Runtime
+from sim.policy import Goal, Policy
 from sim.program import place
 
 ROOT = Path(__file__).parents[1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+from sim.errors import CannotFitError
 from sim.graph.cut import Cut
 from sim.graph.extract import is_closed
 from sim.graph.feed import Feed, slot_name
@@ -64,9 +65,15 @@ def stripe(graph: Graph, steps: Range, how: Cut, feed: Feed | None = None) -> Gr
 def store(graph: Graph, tensor: int, feed: Feed, drain: int = 0) -> Graph:
     """The graph with a tensor's rows written to their slots right after it is made.
 
-    Writing may go on for `drain` ops more. Raises PolicyError if the graph has control flow.
+    Writing may go on for `drain` ops more. Raises PolicyError if the graph has control flow,
+    CannotFitError if the feed wants channels apart.
     """
     edit, made = Rewrite(graph), graph.tensors[tensor]
+    if feed.channels_of(made.name):
+        raise CannotFitError(
+            f"{graph.name}: tensor {made.name!r}: its channels are wanted apart in {feed.storage}, "
+            "which only ops that run by rows can do"
+        )
     maker = next((s for s, op in enumerate(graph.ops) if tensor in op.outputs), -1)
     for part in feed.parts(Range(0, made.shape[1])):
         slot = slot_name(made.name, part.start)

@@ -17,8 +17,8 @@ from sim.conformance_models import MODELS
 from sim.device.loader import load_board
 from sim.engine.run import simulate
 from sim.graph.graph import Graph
-from sim.policy import MINIMIZE, Choice, Goal, policy_classes
 from sim.plan.runtime import Runtime
+from sim.policy import MINIMIZE, Choice, Goal, policy_classes
 from sim.program import place
 from tests.strategies import graphs
 

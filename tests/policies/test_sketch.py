@@ -11,7 +11,7 @@ from statistics import median
 
 import pytest
 
-from policies.fusion import CHUNKS, COARSE, PARTS
+from policies.cuts import CHUNKS, COARSE, PARTS
 from policies.sketch import Sketcher
 from policies.stages import Stage
 from sim.device.cost import op_cycles

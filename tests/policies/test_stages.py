@@ -8,17 +8,8 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from policies.patch import Patch, by_patches, by_patches_finely
-from policies.stages import (
-    Settings,
-    Stage,
-    Staging,
-    by_rows,
-    by_rows_finely,
-    check_feed,
-    check_stages,
-    staged,
-    with_feed,
-)
+from policies.stages import Stage, check_feed, check_stages, staged, with_feed
+from policies.staging import Settings, Staging, by_rows, by_rows_finely
 from policies.stream import Stream
 from sim.deploy.inputs import input_sets
 from sim.deploy.runtimes import run_litert, run_tflm
