@@ -214,4 +214,4 @@ def test_help_imports_little() -> None:
 def test_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     """Rich would take some of them for markup: names in a list, a stage's numbers."""
     assert main(["policies", "stream"]) == 0
-    assert "A stage is [start, stop, rows, chunk, roll]" in capsys.readouterr().out
+    assert "A stage is [start, stop, rows, chunk, roll, columns]" in capsys.readouterr().out

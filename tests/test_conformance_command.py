@@ -352,7 +352,7 @@ def test_a_failure_is_exit_1_and_a_row(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [
-        ("nosuch", "found 'nosuch', wanted one of baseline"),
+        ("nosuch", "found 'nosuch', wanted one of auto, baseline"),
         ("nosuch:Class", "policy 'nosuch:Class': can't be loaded: No module named 'nosuch'"),
         (f"{HERE}:Nosuch", "can't be loaded: module"),
         (f"{HERE}:ROOT", "found PosixPath"),

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policies.stages import Stage, staged
-from sim.deploy.feeder import slots_to_fill
 from sim.deploy.verify import verify
 from sim.device.board import Board
 from sim.device.loader import load_board
 from sim.engine.run import simulate
+from sim.errors import CannotFitError
 from sim.graph.cut import Cut
 from sim.graph.feed import Feed
 from sim.graph.graph import Graph
@@ -257,16 +257,14 @@ def test_what_comes_by_rows_may_go_on_in_strips(ahead: int) -> None:
     computes_the_same(graph, parse_choice(text).apply(graph, BOARD, Goal(10**9)))
 
 
-@pytest.mark.xfail(strict=True, reason="patch writes no slots; the second stage reads them")
-def test_what_is_made_in_strips_may_leave_by_rows() -> None:
+def test_what_is_made_in_strips_does_not_leave_by_rows() -> None:
     graph = chain()
     name = graph.tensors[graph.ops[0].outputs[0]].name
     text = (
         f"fused_fetch(stages=[[0,1,2,0,1,5],[1,3,2,0,1]], tensors=[{name}], storage=sdram, rows=2)"
     )
-    made = parse_choice(text).apply(graph, BOARD, Goal(10**9))
-    assert not slots_to_fill(made)
-    computes_the_same(graph, made)
+    with pytest.raises(CannotFitError, match="in strips of columns they can't write"):
+        parse_choice(text).apply(graph, BOARD, Goal(10**9))
 
 
 # Time

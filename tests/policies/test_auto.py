@@ -286,7 +286,6 @@ def test_any_row_of_policies_is_read_as_it_was_written(
 
 
 @pytest.mark.parametrize("name", ["123", "true", "none", "a,b"])
-@pytest.mark.xfail(strict=True, reason="such names are no longer texts when they are read back")
 def test_names_that_look_like_values(name: str) -> None:
     row = (Spill("sdram", tensors=(name,)),)
     assert parse_choice(written_choice(row)).policies == row

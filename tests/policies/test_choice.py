@@ -77,7 +77,7 @@ def test_values(text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("splil", "policy: found 'splil', wanted one of baseline"),
+        ("splil", "policy: found 'splil', wanted one of auto, baseline"),
         ("", "policy: found '', wanted one of"),
         ("spill+", "policy: found '', wanted one of"),
         ("spill(speed=3)", "policy spill: parameter: found 'speed', wanted storage, target, "),

@@ -59,10 +59,19 @@ def cycles(graph: Graph) -> int:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stages=few", "stages: found 'few', wanted [[start, stop, rows, chunk, roll], ...]"),
-        ("stages=3", "stages: found 3, wanted [[start, stop, rows, chunk, roll], ...]"),
-        ("stages=[0,3,1,0,1]", "stages: found 0, wanted [[start, stop, rows, chunk, roll], ...]"),
-        ("stages=[[0,3]]", "stages: found (0, 3), wanted [[start, stop, rows, chunk, roll], ...]"),
+        (
+            "stages=few",
+            "stages: found 'few', wanted [[start, stop, rows, chunk, roll",
+        ),
+        ("stages=3", "stages: found 3, wanted [[start, stop, rows, chunk, roll"),
+        (
+            "stages=[0,3,1,0,1]",
+            "stages: found 0, wanted [[start, stop, rows, chunk, roll",
+        ),
+        (
+            "stages=[[0,3]]",
+            "stages: found (0, 3), wanted [[start, stop, rows, chunk, roll",
+        ),
         ("stages=[[0,3,1,0,x]]", "stages: found (0, 3, 1, 0, 'x'), wanted [[start,"),
         ("stages=[[0,3,1,0,true]]", "(0, 3, 1, 0, True), wanted [[start,"),
         ("stages=[[0,3,0,0,0]]", "stages: found (0, 3, 0, 0, 0), wanted [[start,"),
