@@ -77,6 +77,14 @@ class FusedFetch:
         stages, storage = Stream(self.stages).cut(graph, board), self._storage(graph, board)
         stages += [Stage(Range(op, op + 1), Cut(1), parts=parts) for op, parts in self.pools]
         names = frozenset(self.tensors or ()) & _fed(graph, stages)
+        for op, parts in self.pools:
+            tensor = gathered(graph, op)
+            found = tensor is not None and graph.tensors[tensor].name in names
+            if not found or tensor in graph.inputs:  # whose slots the application fills by rows
+                raise CannotFitError(
+                    f"{graph.name}: op {op}: can't run in {parts} parts by channels: what it reads "
+                    f"does not wait in {storage}, written by an op"
+                )
         if names:
             feed = Feed(
                 storage, self.rows or SLOT_ROWS, names, ahead=self.ahead, drain=self.drain,

@@ -187,11 +187,9 @@ def _arena(
         if refusal is not None:
             problems.append(f"the promised arena of {promised_bytes} B is too small: {refusal}")
     too_small = run.total_bytes - max(16, run.head_bytes // 2)
-    refusal = _refusal(model, too_small)
-    if refusal is None or refusal.crashed:
-        how = "is accepted" if refusal is None else "crashes TFLM"
+    if _refusal(model, too_small) is None:  # it may also crash: some of TFLM's steps don't look
         problems.append(
-            f"an arena of {too_small} B {how}, though the model takes {run.total_bytes} B"
+            f"an arena of {too_small} B is accepted, though the model takes {run.total_bytes} B"
         )
     return run.head_bytes, tuple(problems)
 

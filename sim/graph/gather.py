@@ -24,8 +24,6 @@ def gathered(graph: Graph, step: int) -> int | None:
     images = [t for t in dict.fromkeys(graph.ops[step].reads) if not graph.tensors[t].is_constant]
     if len(images) != 1 or not is_image(graph.tensors[images[0]]):
         return None
-    if images[0] in graph.inputs:  # the caller fills slots of rows
-        return None
     channels = graph.tensors[images[0]].shape[-1]
     return images[0] if most_parts(graph, Range(step, step + 1)) == channels > 1 else None
 

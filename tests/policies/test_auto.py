@@ -289,3 +289,17 @@ def test_any_row_of_policies_is_read_as_it_was_written(
 def test_names_that_look_like_values(name: str) -> None:
     row = (Spill("sdram", tensors=(name,)),)
     assert parse_choice(written_choice(row)).policies == row
+
+
+def test_a_pool_runs_by_channels_where_its_input_alone_is_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last map of ds_cnn takes 6,000 B, and its pool reads all of it."""
+    monkeypatch.setattr("policies.auto.WORK", 5_000)
+    graph = read(Path(__file__).parents[2] / "scenarios/models/ds_cnn.tflite")
+    board = load_board("arduino_portenta_h7")
+    goal = Goal(3_000, runtime="static")
+    best = next(iter(Auto(storage="sdram").candidates(graph, board, goal)))
+    assert isinstance(best, Auto) and best.does is not None and "pools=" in best.does
+    program, _ = pack_graph(best.apply(graph, board, goal), goal.target)
+    assert program.arena().required <= goal.sram_bytes
