@@ -12,7 +12,7 @@ SPLIT_PARTS = (2, 3, 4, 8, 16)
 """Into how many parts ops are split by channels."""
 LONGEST_SPLIT = 3
 """Ops in a row that are split so."""
-SPLIT_HOPE = 0.85
+SPLIT_HOPE = 0.7
 """Of the bytes of a split's sketch, what is hoped for: parts overlap."""
 COARSE = 4
 """Up to so many, rows that are kept need not roll."""
