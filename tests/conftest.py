@@ -37,5 +37,6 @@ def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """The searches do little work: what it finds is worse then, never wrong."""
     monkeypatch.setattr(policies.staging, "WORK", 600)
     monkeypatch.setattr(policies.staging, "WORK_PER_OP", 50)
+    monkeypatch.setattr(policies.auto, "SMALL", 6)
     monkeypatch.setattr(policies.auto, "WORK", 600)
     monkeypatch.setattr(policies.auto, "WORK_PER_OP", 50)
