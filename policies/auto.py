@@ -131,6 +131,7 @@ class _Search:
         self.fusion = Fusion(self.graph, board, goal, self.storage, self.work)
         self.number = 0
         self.queue: list[tuple[int, int, _Attempt]] = []
+        self.plain: Trial | None = None
 
     def best(self) -> list[Trial]:
         """The finalists, the best by estimate first; the model as it is among them."""

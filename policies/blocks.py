@@ -23,7 +23,7 @@ class Way:
 class Block:
     """A way with a cut (None: one op as it is), bytes with all that lies beside, and its time.
 
-    With `parts` it is one op by channels.
+    With `parts` the ops run in so many parts by channels.
     """
 
     way: Way

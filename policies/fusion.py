@@ -29,6 +29,7 @@ from sim.graph.padding import CHANNELS
 from sim.graph.stripes import Cut, Feed, is_segment
 from sim.plan.blocks import puzzle
 from sim.plan.packer import pack
+from sim.plan.runtime import STATIC
 from sim.policy import Goal
 from sim.ranges import Range
 
@@ -54,7 +55,7 @@ class Fusion:
         self, graph: Graph, board: Board, goal: Goal, storage: Storage | None, work: Work
     ) -> None:
         self.graph, self.goal, self.storage, self.work = graph, goal, storage, work
-        self.board = board.without_interpreter() if goal.runtime == "static" else board
+        self.board = board.without_interpreter() if goal.runtime == STATIC else board
         self.to = Sketcher(graph, self.board, goal, storage)
         self.at = Boundaries(graph)
         self.longest = MOST_LAYERS if len(graph.ops) <= MANY_OPS else MOST_LAYERS * 2 // 3
@@ -190,18 +191,13 @@ class Fusion:
             return
         if any(t in terms.waiting for s in inside for t in self.graph.ops[s].reads):
             return
-        beside = self.at.beside(steps, terms.gone)
         most = self.most_parts(steps)
         for parts in (p for p in SPLIT_PARTS if p <= most):
             sketch = self.to.split(steps, parts)
             block = Block(Way(steps), Cut(1, axis=CHANNELS), 0, sketch, made=False, parts=parts)
-            made = self.made.get(self._key(block, terms))
-            peak = beside + (made[0] if made else int(sketch.peak * SPLIT_HOPE))
-            if peak <= room:
-                extra = made[1] if made else sketch.extra
-                yield replace(
-                    block, sketch=replace(sketch, peak=peak, extra=extra), made=made is not None
-                )
+            block = self._judged(block, int(sketch.peak * SPLIT_HOPE), terms)
+            if block.sketch.peak <= room:
+                yield block
                 return
 
     def _pools(self, step: int, room: int, terms: Terms) -> Iterator[Block]:
@@ -211,17 +207,14 @@ class Fusion:
             return
         steps, source = Range(step, step + 1), self.graph.tensors[tensor]
         way = Way(steps, frozenset({tensor}))
-        beside = self.at.beside(steps, terms.gone)
         out = sum(self.graph.tensors[t].nbytes for t in self.graph.ops[step].outputs)
         for parts in range(2, source.shape[-1] + 1):
             if source.shape[-1] % parts:
                 continue
             sketch = self.to.pool(step, source.id, parts, terms.slot_rows)
             block = Block(way, Cut(1), 0, sketch, made=False, parts=parts)
-            made = self.made.get(self._key(block, terms))
-            peak = beside + (made[0] if made else source.nbytes // parts + out)
-            block = replace(block, sketch=replace(sketch, peak=peak), made=made is not None)
-            if peak <= room:
+            block = self._judged(block, source.nbytes // parts + out, terms)
+            if block.sketch.peak <= room:
                 yield block
                 return
 
@@ -250,13 +243,19 @@ class Fusion:
         sketch = self._sketch(way, cut, columns, terms)
         if sketch is None:
             return None
-        beside = self.at.beside(way.steps, terms.gone)
-        made = self.made.get((way, cut, columns, terms.waiting, (*terms.slots, 0)))
-        if made is not None:
-            sketch = replace(sketch, peak=made[0] + beside, extra=made[1])
-        else:
-            sketch = replace(sketch, peak=int(sketch.peak * self._hope(way)) + beside)
-        return Block(way, cut, columns, sketch, made is not None)
+        block = Block(way, cut, columns, sketch, made=False)
+        return self._judged(block, int(sketch.peak * self._hope(way)), terms)
+
+    def _judged(self, block: Block, hoped: int, terms: Terms) -> Block:
+        """The block with the bytes that it needed when it was made, or with those hoped for,
+
+        and what lies beside it.
+        """
+        beside = self.at.beside(block.way.steps, terms.gone)
+        made = self.made.get(self._key(block, terms))
+        nbytes, extra = made or (hoped, block.sketch.extra)
+        sketch = replace(block.sketch, peak=nbytes + beside, extra=extra)
+        return replace(block, sketch=sketch, made=made is not None)
 
     def _sketch(self, way: Way, cut: Cut, columns: int, terms: Terms) -> Sketch | None:
         """The sketch of a way with a cut; how slots are used matters only to what moves."""

@@ -21,6 +21,7 @@ from sim.graph.kinds import WINDOWED
 from sim.graph.padding import ROWS, padding, windows
 from sim.graph.rows import alignment, demands
 from sim.graph.scratch import scratch_bytes
+from sim.plan.runtime import STATIC
 from sim.policy import Goal
 from sim.ranges import Range
 from sim.units import cycles_to_ps
@@ -34,7 +35,7 @@ class Sketcher:
 
     def __init__(self, graph: Graph, board: Board, goal: Goal, storage: Storage | None) -> None:
         self.graph, self.board, self.goal, self.storage = graph, board, goal, storage
-        self.static = goal.runtime != "tflm"
+        self.static = goal.runtime == STATIC
         self.cycles = [op_cycles(graph, op, board) for op in graph.ops]
         self.fixed = [fixed_cycles(graph, op, board) for op in graph.ops]
         self.scratch = [sum(scratch_bytes(graph, op, goal.kernels)) for op in graph.ops]

@@ -329,12 +329,18 @@ def _progress(options: argparse.Namespace) -> Iterator[Callable[[str], None]]:
 
     before = signal.signal(signal.SIGINT, interrupted)
     try:
-        if not sys.stderr.isatty():
-            yield lambda _: None
-            return
-        from rich.console import Console
-
-        with Console(stderr=True).status("reading") as status:
-            yield status.update
+        with _shown() as show, progress.listening(show):
+            yield show
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[str], None]]:
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("reading") as status:
+        yield status.update

@@ -25,14 +25,16 @@ def report(text: str) -> None:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Passes reports to the listener; a stop that was asked for is over when it ends."""
+    """Passes reports to the listener; when the outermost one ends, so does a stop asked for."""
     global _stopped  # noqa: PLW0603
+    outermost = _listener.get() is None
     token = _listener.set(listener)
     try:
         yield
     finally:
         _listener.reset(token)
-        _stopped = False
+        if outermost:
+            _stopped = False
 
 
 def stop() -> None:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from policies.stages import Stage, staged
 from sim.deploy.feeder import slots_to_fill
-from sim.deploy.verify import verify
 from sim.device.loader import load_board
 from sim.errors import CannotFitError, PolicyError
 from sim.graph.cut import Cut
@@ -21,11 +20,12 @@ from sim.graph.rewrite import ASSIGN, READ, VAR_HANDLE
 from sim.graph.tflite_reader import read_bytes
 from sim.graph.tflite_writer import to_bytes
 from sim.policy import Goal, parse_choice
-from sim.program import Program, pack_graph
+from sim.program import pack_graph
 from sim.ranges import Range
 from sim.trace import FETCH, SPILL
 from sim.transfers import transfers
 from tests.graphs import SAME, VALID, Net
+from tests.proof import proven
 
 pytest.importorskip("tflite_micro")
 pytest.importorskip("ai_edge_litert")
@@ -80,17 +80,6 @@ def by_channels(graph: Graph, parts: int, rows: int, drain: int = 0, stage_rows:
         Stage(Range(POOL, POOL + 1), Cut(1), feed=feed, parts=parts),
     ]
     return staged(graph, stages, drain)
-
-
-def proven(before: Graph, after: Graph) -> Program:
-    """Bit for bit in LiteRT and TFLM, in exactly the planned head."""
-    program, _ = pack_graph(after, effort=0)
-    program.verify()
-    head = program.plan.size_bytes
-    found = verify(to_bytes(before), to_bytes(program.graph), planned_bytes=head, samples=2)
-    assert (found.equal, found.litert, found.tflm) == (True, True, True), found.problems
-    assert found.tflm_head_bytes == head
-    return program
 
 
 def slots(graph: Graph, kind: str) -> list[str]:

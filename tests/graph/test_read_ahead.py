@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policies.stages import Stage, staged
-from sim.deploy.verify import verify
 from sim.device.board import Board
 from sim.device.loader import load_board
 from sim.engine.run import simulate
@@ -25,13 +24,14 @@ from sim.graph.tflite_reader import read_bytes
 from sim.graph.tflite_writer import to_bytes
 from sim.plan.runtime import RUNTIMES, Runtime
 from sim.policy import Goal, parse_choice
-from sim.program import Program, pack_graph
+from sim.program import pack_graph
 from sim.ranges import Range
 from sim.report import report
 from sim.trace import FETCH, FETCH_NOT_DONE
 from sim.transfers import transfers
 from tests.engine.toy import timed
 from tests.graphs import SAME, VALID, Net
+from tests.proof import proven
 
 BOARD = load_board("arduino_portenta_h7")
 AHEAD = (0, 1, 2, 3)
@@ -104,19 +104,6 @@ def keeps_ahead(graph: Graph, ahead: int) -> None:
     for number, (_, reader) in enumerate(found):
         following = fetches[number + 1 : number + 1 + ahead]
         assert all(step < reader for step in following), (number, reader, following)
-
-
-def computes_the_same(before: Graph, after: Graph) -> Program:
-    """Bit for bit in LiteRT and TFLM, in exactly the planned head."""
-    pytest.importorskip("tflite_micro")
-    pytest.importorskip("ai_edge_litert")
-    program, _ = pack_graph(after, effort=0)
-    program.verify()
-    head = program.plan.size_bytes
-    found = verify(to_bytes(before), to_bytes(program.graph), planned_bytes=head, samples=2)
-    assert (found.equal, found.litert, found.tflm) == (True, True, True), found.problems
-    assert found.tflm_head_bytes == head
-    return program
 
 
 # Structure
@@ -194,7 +181,7 @@ def test_drain_of_what_no_stage_makes(drain: int) -> None:
     windows = [op.window for op in made.ops if op.kind == ASSIGN]
     assert windows
     assert all(w > 0 for w in windows) == bool(drain)
-    computes_the_same(graph, made)
+    proven(graph, made)
 
 
 # Values
@@ -204,8 +191,8 @@ def test_drain_of_what_no_stage_makes(drain: int) -> None:
 @pytest.mark.parametrize("stride", [1, 2])
 def test_the_same_comes_out(stride: int, ahead: int) -> None:
     graph = chain(13, stride, VALID)
-    computes_the_same(graph, fed(graph, ahead, 2, Cut(2, 1, roll=True)))
-    computes_the_same(graph, between(graph, ahead, 2, drain=ahead))
+    proven(graph, fed(graph, ahead, 2, Cut(2, 1, roll=True)))
+    proven(graph, between(graph, ahead, 2, drain=ahead))
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
@@ -230,7 +217,7 @@ def test_any_cut_with_any_slots(
     made = fed(graph, ahead, rows, Cut(cut, chunk, keep, roll), drain)
     if keep:
         keeps_ahead(made, ahead)
-    computes_the_same(graph, made)
+    proven(graph, made)
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 3])
@@ -243,7 +230,7 @@ def test_a_skip_that_waits(ahead: int) -> None:
     )
     made = parse_choice(text).apply(graph, BOARD, Goal(10**9))
     keeps_ahead(made, ahead)
-    computes_the_same(graph, made)
+    proven(graph, made)
 
 
 @pytest.mark.parametrize("ahead", [0, 1])
@@ -254,7 +241,7 @@ def test_what_comes_by_rows_may_go_on_in_strips(ahead: int) -> None:
         f"fused_fetch(stages=[[0,1,2,0,1],[1,3,2,0,1,5]], tensors=[{name}], storage=sdram, "
         f"rows=2, ahead={ahead})"
     )
-    computes_the_same(graph, parse_choice(text).apply(graph, BOARD, Goal(10**9)))
+    proven(graph, parse_choice(text).apply(graph, BOARD, Goal(10**9)))
 
 
 def test_what_is_made_in_strips_does_not_leave_by_rows() -> None:
