@@ -41,7 +41,7 @@ WORK, WORK_PER_OP = 5_000, 400
 SHARES = 6
 """Parts of that after which another attempt may have its turn."""
 SMALL = 40
-"""Ops of a model for which effort 1 looks at strips of columns and asks all policies in the end."""
+"""Ops of a model for which effort 1 asks all policies in the end."""
 PROBE = 1 << 12
 """Bytes by whose time storages are compared."""
 CLOSE = 1.002
@@ -153,7 +153,7 @@ class _Search:
         self._search()
         if self._is_close():
             return
-        for strips in (False, True) if self.is_small else (False,):
+        for strips in (False, True):
             for terms in self._terms():
                 if terms.moves or strips:
                     found = replace(terms, strips=strips)

@@ -40,10 +40,6 @@ class Block:
         return Stage(self.way.steps, self.cut, self.columns, parts=self.parts)
 
 
-Key = tuple[Way, Cut | None, int, frozenset[int], tuple[int, int, int]]
-"""What was made: a way, its cut and columns, what waits by rows, and how the slots are used."""
-
-
 @dataclass(frozen=True, slots=True)
 class Path:
     """Blocks from the first op to the last one."""

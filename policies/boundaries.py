@@ -23,6 +23,7 @@ class Boundaries:
                 self.readers.setdefault(tensor, []).append(step)
         self.alive = cache(self._alive)
         self.beside = cache(self._beside)
+        self.entering = cache(self._entering)
         self.between = cache(self._between)
         self.can_leave = cache(self._can_leave)
 
@@ -54,6 +55,11 @@ class Boundaries:
             and self.maker.get(t, -1) < position
             and (t in outputs or any(s >= position for s in self.readers.get(t, ())))
         )
+
+    def _entering(self, steps: Range) -> frozenset[int]:
+        """Tensors of the arena that these ops read and don't make."""
+        read = {t for s in range(steps.start, steps.stop) for t in self.graph.ops[s].reads}
+        return frozenset(t for t in read if self.placed[t] and self.maker.get(t, -1) < steps.start)
 
     def _beside(self, steps: Range, gone: frozenset[int]) -> int:
         """Bytes alive over all these steps that the ops there have nothing to do with."""

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-from policies.blocks import Block, Key, Path, Terms, Way, Work
+from policies.blocks import Block, Path, Terms, Way, Work
 from policies.boundaries import Boundaries
-from policies.cuts import LONGEST_SPLIT, SPLIT_HOPE, SPLIT_PARTS, families
+from policies.cuts import LONGEST_SPLIT, SPLIT_HOPE, SPLIT_PARTS
+from policies.known import NO_LIMIT, Judge, Known
+from policies.ladders import Ladders
 from policies.sketch import Sketcher
 from policies.sketch_stage import Sketch
 from policies.stages import NEAR
@@ -35,17 +37,12 @@ from sim.ranges import Range
 
 MOST_LAYERS, MANY_OPS = 24, 40
 """The longest run, and from how many ops on two thirds of it must do."""
-OPTIMISM = 1.0
-"""Of the bytes of a sketch, what is hoped for until the block has been made."""
 PRICE = 0.5
 """A byte that is moved counts as so much of its time more."""
 EXTRA_PRICE = 0.1
 """If what the ops cost the runtime filled the budget, that would count as so much of the time."""
 DRAIN = 2
 """Ops that a write to the storage may take."""
-DAMPING = 0.8
-"""How much of what one cut of a run needed beyond its sketch is expected of a finer one."""
-NO_LIMIT = 1 << 60
 
 
 class Fusion:
@@ -61,9 +58,8 @@ class Fusion:
         self.longest = MOST_LAYERS if len(graph.ops) <= MANY_OPS else MOST_LAYERS * 2 // 3
         whole_ps = sum(self.to.whole(step) for step in range(len(graph.ops)))
         self.price_a_byte = EXTRA_PRICE * whole_ps / max(1, goal.sram_bytes)
-        self.made: dict[Key, tuple[int, int]] = {}
-        self.ratio: dict[tuple[object, ...], float] = {}
-        self.sketched = cache(self._sketched)
+        self.known = Known()
+        self.ladders = cache(lambda way, tapped, slots: Ladders(self.to, way, tapped, slots))
         self.tapped = cache(self._tapped)
         self.segment = cache(self._segment)
         self.most_parts = cache(lambda steps: most_parts(graph, steps))
@@ -105,16 +101,8 @@ class Fusion:
             if not any(self.at.maker.get(t, -1) in steps for t in tensors):
                 continue
             beside = self.at.beside(block.way.steps, terms.gone)
-            key = self._key(block, terms)
-            if nbytes - beside > self.made.get(key, (0, 0))[0]:
-                self.made[key] = (nbytes - beside, block.sketch.extra)
-                news = True
+            news |= self.known.refute(block, terms, nbytes - beside)
         return news
-
-    def _key(self, block: Block, terms: Terms) -> Key:
-        if block.cut is None:
-            return (block.way, None, 0, frozenset(), (1, 1, 0))
-        return (block.way, block.cut, block.columns, terms.waiting, (*terms.slots, block.parts))
 
     def lowest(self, terms: Terms, fixed: int = 0) -> Path | None:
         """A path that needs about the least, as far as sketches and the work allow."""
@@ -168,10 +156,10 @@ class Fusion:
         for stop in range(start + 1, min(len(self.graph.ops), start + self.longest) + 1):
             steps = Range(start, stop)
             large = large or self._needs(stop - 1, terms) > room
-            if not self.segment(steps, terms.waiting):
-                continue
             if not away:
                 yield from self._splits(steps, room, terms)
+            if not self.segment(steps, terms.waiting):
+                continue
             fed = self._fed(steps, away, terms)
             if fed is None:
                 continue
@@ -189,13 +177,16 @@ class Fusion:
         alone = steps.length == 1 and not self.to.scratch[steps.start]
         if alone or steps.length > LONGEST_SPLIT:
             return
-        if any(t in terms.waiting for s in inside for t in self.graph.ops[s].reads):
+        if terms.waiting and any(
+            t in terms.waiting for s in inside for t in self.graph.ops[s].reads
+        ):
             return
-        most = self.most_parts(steps)
+        most, way = self.most_parts(steps), Way(steps)
+        judge = self._judge(way, terms)
         for parts in (p for p in SPLIT_PARTS if p <= most):
             sketch = self.to.split(steps, parts)
-            block = Block(Way(steps), Cut(1, axis=CHANNELS), 0, sketch, made=False, parts=parts)
-            block = self._judged(block, int(sketch.peak * SPLIT_HOPE), terms)
+            block = Block(way, Cut(1, axis=CHANNELS), 0, sketch, made=False, parts=parts)
+            block = judge.block(block, int(sketch.peak * SPLIT_HOPE))
             if block.sketch.peak <= room:
                 yield block
                 return
@@ -207,69 +198,30 @@ class Fusion:
             return
         steps, source = Range(step, step + 1), self.graph.tensors[tensor]
         way = Way(steps, frozenset({tensor}))
+        judge = self._judge(way, terms)
         out = sum(self.graph.tensors[t].nbytes for t in self.graph.ops[step].outputs)
         for parts in range(2, source.shape[-1] + 1):
             if source.shape[-1] % parts:
                 continue
             sketch = self.to.pool(step, source.id, parts, terms.slot_rows)
             block = Block(way, Cut(1), 0, sketch, made=False, parts=parts)
-            block = self._judged(block, source.nbytes // parts + out, terms)
+            block = judge.block(block, source.nbytes // parts + out)
             if block.sketch.peak <= room:
                 yield block
                 return
 
     def _coarsest(self, way: Way, room: int, terms: Terms) -> Iterator[Block]:
         """The coarsest cut of each family under the limit: finer ones need less, take longer."""
-        shape = self.graph.tensors[self.graph.ops[way.steps.stop - 1].outputs[0]].shape
-        found_families = families(shape, moves=bool(way.fed or way.leaves))
-        stripped = terms.strips and not self.tapped(way, terms.waiting)
-        for options in found_families if stripped else found_families[:-1]:
-            low, high = 0, len(options) - 1
-            found = self._block(way, options[high], terms) if options else None
-            if found is None or found.sketch.peak > room:
-                continue
-            while low < high:
-                middle = (low + high) // 2
-                block = self._block(way, options[middle], terms)
-                if block is not None and block.sketch.peak <= room:
-                    found, high = block, middle
-                else:
-                    low = middle + 1
-            yield found
+        ladders = self._ladders(way, terms)
+        yield from ladders.coarsest(self._judge(way, terms), room, strips=terms.strips)
 
-    def _block(self, way: Way, option: tuple[Cut, int], terms: Terms) -> Block | None:
-        """The way with a cut: as it was made, or as hoped for."""
-        cut, columns = option
-        sketch = self._sketch(way, cut, columns, terms)
-        if sketch is None:
-            return None
-        block = Block(way, cut, columns, sketch, made=False)
-        return self._judged(block, int(sketch.peak * self._hope(way)), terms)
+    def _judge(self, way: Way, terms: Terms) -> Judge:
+        return self.known.judge(way, terms, self.at.beside(way.steps, terms.gone))
 
-    def _judged(self, block: Block, hoped: int, terms: Terms) -> Block:
-        """The block with the bytes that it needed when it was made, or with those hoped for,
-
-        and what lies beside it.
-        """
-        beside = self.at.beside(block.way.steps, terms.gone)
-        made = self.made.get(self._key(block, terms))
-        nbytes, extra = made or (hoped, block.sketch.extra)
-        sketch = replace(block.sketch, peak=nbytes + beside, extra=extra)
-        return replace(block, sketch=sketch, made=made is not None)
-
-    def _sketch(self, way: Way, cut: Cut, columns: int, terms: Terms) -> Sketch | None:
-        """The sketch of a way with a cut; how slots are used matters only to what moves."""
+    def _ladders(self, way: Way, terms: Terms) -> Ladders:
+        """The way's cuts; how slots are used matters only to what moves."""
         tapped = self.tapped(way, terms.waiting)
-        slots = terms.slots if way.fed or tapped else (1, 1)
-        return self.sketched(way, cut, columns, tapped, slots)
-
-    def _sketched(
-        self, way: Way, cut: Cut, columns: int, tapped: frozenset[int], slots: tuple[int, int]
-    ) -> Sketch | None:
-        return self.to.stage(
-            way.steps, cut, columns, fed=way.fed, tapped=tapped, leaves=way.leaves,
-            slot_rows=slots[0], ahead=slots[1],
-        )  # fmt: skip
+        return self.ladders(way, tapped, terms.slots if way.fed or tapped else (1, 1))
 
     def _tapped(self, way: Way, waiting: frozenset[int]) -> frozenset[int]:
         """What a run writes to the storage as it makes it."""
@@ -293,39 +245,25 @@ class Fusion:
 
     def _alone(self, step: int) -> int:
         """Bytes of an op and its tensors, its output over its input where it may be."""
-        key = (Way(Range(step, step + 1)), None, 0, frozenset[int](), (1, 1, 0))
-        if key not in self.made:
+        if step not in self.known.alone:
             part = extract(self.graph, Range(step, step + 1))
             found = puzzle(part, self.goal.kernels, aliasing=self.goal.aliasing)
-            self.made[key] = (found.floor(), 0)
-        return self.made[key][0]
+            self.known.alone[step] = found.floor()
+        return self.known.alone[step]
 
     def _make(self, block: Block, terms: Terms, room: int) -> None:
         """Puts the true bytes of a block in the place of its sketch's."""
         enough = room - self.at.beside(block.way.steps, terms.gone)
-        way, cut = block.way, block.cut
-        assert cut is not None
-        sketch = block.sketch
-        if not block.parts:
-            sketched = self._sketch(way, cut, block.columns, terms)
-            assert sketched is not None
-            sketch = sketched
         try:
             made, extra = self._built(block, terms, enough)
         except (CannotFitError, ModelError):  # what is fed by rows is read whole as well
             made, extra = NO_LIMIT, 0
-        self.made[self._key(block, terms)] = (made, extra)
+        self.known.note(block, terms, made, extra)
         if made < NO_LIMIT and not block.parts:
-            for key in _kinships(way):
-                self.ratio[key] = made / max(1, sketch.peak)
-
-    def _hope(self, way: Way) -> float:
-        """Of the bytes of a way's sketch, what it may come to: as with its like that were made."""
-        kin = _kinships(way)
-        if kin[0] in self.ratio:
-            return 1 + (self.ratio[kin[0]] - 1) * DAMPING
-        seen = [self.ratio[key] for key in kin if key in self.ratio]
-        return (OPTIMISM + sum(seen)) / (1 + len(seen))
+            assert block.cut is not None
+            sketch = self._ladders(block.way, terms).sketch(block.cut, block.columns)
+            assert sketch is not None
+            self.known.compare(block.way, made, sketch.peak)
 
     def _built(self, block: Block, terms: Terms, enough: int) -> tuple[int, int]:
         """Bytes of a block placed by itself, or enough; what its ops cost the runtime."""
@@ -365,18 +303,16 @@ class Fusion:
 
     def _fed(self, steps: Range, away: bool, terms: Terms) -> frozenset[int] | None:
         """Inputs that come by rows; None if the run can't begin so."""
-        inside = range(steps.start, steps.stop)
-        read = {t for s in inside for t in self.graph.ops[s].reads if self.at.placed[t]}
-        read = {t for t in read if self.at.maker.get(t, -1) < steps.start}
-        fed = read & terms.waiting
+        fed = self.at.entering(steps) & terms.waiting
         if away:
             there = (
                 self.at.input() if steps.start == 0 else self.at.between(steps.start, terms.gone)
             )
+            inside = range(steps.start, steps.stop)
             if there is None or any(s not in inside for s in self.at.readers.get(there, ())):
                 return None
             fed |= {there}
-        return frozenset(fed)
+        return fed
 
     def _can_leave(self, stop: int, terms: Terms) -> bool:
         if stop == len(self.graph.ops):
@@ -386,9 +322,3 @@ class Fusion:
             )
             return terms.ends and alone and self.at.can_leave(last[0])
         return terms.boundaries and self.at.between(stop, terms.gone) is not None
-
-
-def _kinships(way: Way) -> tuple[tuple[object, ...], ...]:
-    """What ways have in common, the way itself first."""
-    fed, start, stop = bool(way.fed), way.steps.start, way.steps.stop
-    return (way,), (fed, way.leaves, start, None), (fed, way.leaves, None, stop)

@@ -44,6 +44,7 @@ class Sketcher:
         self.row = [_row_bytes(graph, t) for t in range(len(graph.tensors))]
         self.multipliers = [_multiplier_bytes(graph, op) for op in graph.ops]
         self.across = [_padding_across(graph, op) for op in graph.ops]
+        self.last_reader = {t: step for step, op in enumerate(graph.ops) for t in op.reads}
         self.unit = cache(lambda step, axis: alignment(graph, graph.ops[step], axis))
         self.reaches: Callable[[int, int], tuple[Reach, ...] | None] = cache(self._reaches)
 

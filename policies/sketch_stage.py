@@ -305,7 +305,7 @@ class _Count:
 
     def _is_read_last(self, tensors: Sequence[int]) -> bool:
         """Whether nobody reads these tensors behind the stage, so that their rows may go."""
-        later = self.graph.ops[self.stage.steps.stop :]
-        return not any(t in op.reads for op in later for t in tensors) and not any(
-            t in self.graph.outputs for t in tensors
+        stop = self.stage.steps.stop
+        return not any(
+            self.to.last_reader.get(t, -1) >= stop or t in self.graph.outputs for t in tensors
         )

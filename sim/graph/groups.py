@@ -135,15 +135,52 @@ class _Tie:
         return -self.nbytes, self.is_slice, self.step, self.first, self.second
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A tensor at an offset of its group, and the steps from its first need to its last."""
+
+    tensor: int
+    offset: int
+    nbytes: int
+    steps: Range
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.nbytes
+
+    def shifted(self, by: int) -> _Placed:
+        return _Placed(self.tensor, self.offset + by, self.nbytes, self.steps)
+
+    def beside(self, others: Iterable[_Placed]) -> list[_Placed]:
+        """Those that share a byte and a step with it, as far as their ends tell."""
+        low, high, first, last = self.offset, self.end, self.steps.start, self.steps.stop
+        return [
+            o
+            for o in others
+            if o.steps.start < last
+            and first < o.steps.stop
+            and o.offset < high
+            and low < o.offset + o.nbytes
+        ]
+
+
 class _Grouper:
     def __init__(self, graph: Graph, needs: Needs) -> None:
-        self.graph = graph
         self.needs = needs
+        self.graph = graph
         self.placed = in_arena(graph)
         self.values = _Values(graph)
         self.overlaps = {(o.source, o.target, o.step): o for o in overlaps(graph)}
         self.home = {t: (t, 0) for t, placed in enumerate(self.placed) if placed}
-        self.members: dict[int, list[tuple[int, int]]] = {t: [(t, 0)] for t in self.home}
+        self.members = {t: [self._whole(t)] for t in self.home}
+
+    def _whole(self, tensor: int) -> _Placed:
+        needs = self.needs[tensor]
+        steps = Range(
+            min((n.steps.start for n in needs), default=0),
+            max((n.steps.stop for n in needs), default=0),
+        )
+        return _Placed(tensor, 0, self.graph.tensors[tensor].nbytes, steps)
 
     def groups(self) -> tuple[Group, ...]:
         if not self.graph.bodies:
@@ -151,8 +188,8 @@ class _Grouper:
                 self._tie(tie)
         made = []
         for members in self.members.values():
-            low = min(offset for _, offset in members)
-            made.append(Group(tuple(sorted((t, offset - low) for t, offset in members))))
+            low = min(m.offset for m in members)
+            made.append(Group(tuple(sorted((m.tensor, m.offset - low) for m in members))))
         return tuple(made)
 
     def _ties(self) -> Iterable[_Tie]:
@@ -174,25 +211,17 @@ class _Grouper:
         if first_root == second_root:
             return
         shift = first_at + tie.delta - second_at
-        moved = [(t, offset + shift) for t, offset in self.members[second_root]]
+        moved = [m.shifted(shift) for m in self.members[second_root]]
         here = self.members[first_root]
-        if self._stretches([*here, *moved]):
-            return
-        if any(self._spoils(a, b) for a in here for b in moved):
+        if _stretch(here, moved) or any(self._spoils(a, b) for b in moved for a in b.beside(here)):
             return
         here.extend(moved)
         del self.members[second_root]
-        self.home.update({t: (first_root, offset) for t, offset in moved})
+        self.home.update({m.tensor: (first_root, m.offset) for m in moved})
 
-    def _stretches(self, members: Sequence[tuple[int, int]]) -> bool:
-        """Whether a group would be longer than its longest member: it slides along the arena."""
-        sizes = [(offset, self.graph.tensors[t].nbytes) for t, offset in members]
-        low = min(offset for offset, _ in sizes)
-        return max(offset + n for offset, n in sizes) - low > max(n for _, n in sizes)
-
-    def _spoils(self, a: tuple[int, int], b: tuple[int, int]) -> bool:
+    def _spoils(self, a: _Placed, b: _Placed) -> bool:
         """Whether two placed tensors need the same byte at the same step for different values."""
-        (first, first_at), (second, second_at) = a, b
+        first, first_at, second, second_at = a.tensor, a.offset, b.tensor, b.offset
         for need in self.needs[first]:
             low, high = need.span.start + first_at, need.span.stop + first_at
             for other in self.needs[second]:
@@ -208,11 +237,19 @@ class _Grouper:
                     return True
         return False
 
-    def _replaces(self, a: tuple[int, int], b: tuple[int, int], old: Need, new: Need) -> bool:
+    def _replaces(self, a: _Placed, b: _Placed, old: Need, new: Need) -> bool:
         """Whether an op writes b over a, whose bytes it is the last to need, far enough below."""
         step = new.steps.start
-        found = self.overlaps.get((a[0], b[0], step))
-        return found is not None and old.steps.stop == step + 1 and b[1] - a[1] <= found.limit
+        found = self.overlaps.get((a.tensor, b.tensor, step))
+        last = old.steps.stop == step + 1
+        return found is not None and last and b.offset - a.offset <= found.limit
+
+
+def _stretch(here: Sequence[_Placed], moved: Sequence[_Placed]) -> bool:
+    """Whether a group would be longer than its longest member: it slides along the arena."""
+    low = min(min(m.offset for m in here), min(m.offset for m in moved))
+    high = max(max(m.end for m in here), max(m.end for m in moved))
+    return high - low > max(max(m.nbytes for m in here), max(m.nbytes for m in moved))
 
 
 class _Values:
