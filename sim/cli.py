@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 from sim import __version__
 from sim.errors import SpillwayError
@@ -21,9 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "" not in sys.path:
         sys.path.append("")  # a policy's "module:Class" may lie here; the script does not look
     try:
-        from sim import commands
-
-        return int(getattr(commands, options.command)(options))
+        return int(getattr(import_module(options.module), options.command)(options))
     except SpillwayError as error:
         print(f"sim: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
         description="Run a neural network in less memory on a microcontroller: simulate it, "
         "compare policies, compile the winner for stock TensorFlow Lite Micro.",
     )
+    made.set_defaults(module="sim.commands")
     made.add_argument("--version", action="version", version=f"spillway {__version__}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -88,6 +89,8 @@ def parser() -> argparse.ArgumentParser:
     boards.add_argument("name", nargs="?", help="a board's name or YAML file")
     _json(boards)
 
+    _calibration(commands)
+
     policies = commands.add_parser("policies", help="the policies and their parameters")
     which = policies.add_mutually_exclusive_group()
     which.add_argument("name", nargs="?", help="a policy's name")
@@ -115,6 +118,31 @@ def _policies(command: argparse.ArgumentParser) -> None:
         "--policy", nargs="+", action="extend", metavar="P", default=None,
         help='such as spill, "spill(storage=sdram, window=0)" or a+b; all when left out',
     )  # fmt: skip
+
+
+def _calibration(commands: Any) -> None:
+    validate = commands.add_parser("validate", help="the simulation beside published measurements")
+    _measurements(validate)
+    validate.set_defaults(module="sim.calibration.commands")
+    validate.add_argument("--all", action="store_true", help="every point, not only the groups")
+    validate.add_argument("--plot", metavar="FILE", help="simulated over measured, .png or .svg")
+    _json(validate)
+
+    calibrate = commands.add_parser("calibrate", help="fit cost profiles to measurements")
+    _measurements(calibrate)
+    calibrate.set_defaults(module="sim.calibration.commands")
+    calibrate.add_argument("--profile", metavar="P", help="only this one")
+    calibrate.add_argument(
+        "--from", dest="prior", metavar="P", help="the profile whose ratios to start from (generic)"
+    )
+    calibrate.add_argument("-o", "--output", metavar="DIR", help="where a YAML for each goes")
+    _json(calibrate)
+
+
+def _measurements(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "measurements", nargs="?", metavar="CSV", help="instead of those that ship"
+    )
 
 
 def _json(command: argparse.ArgumentParser) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,8 @@ from sim.errors import SpillwayError
 from sim.graph.graph import Graph
 from sim.policy import Choice, Goal, parse_choice, policy_class, policy_names
 from sim.result import Source, dumps, read_source
+from sim.terminal import progress_shown, write
+from sim.usage import UNPACED, Usage
 
 OK, FAILED = 0, 1
 
@@ -43,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
         title=scenario.title or f"{scenario.name}: {scenario.model.name}",
         frames=scenario.frames,
         seed=scenario.seed if options.seed is None else options.seed,
+        usage=scenario.usage,
     )
 
 
@@ -58,13 +58,13 @@ def compare(options: argparse.Namespace) -> int:
         raise SpillwayError("--plot: found no --front, wanted it: the front is what is drawn")
     source, graph, board, goal = _model_on_board(options)
     choices = _choices(options.policy) or _all_policies()
-    with _progress(options) as progress:
+    with progress_shown() as progress:
         found = compare_policies(
             graph, board, goal, choices, simulate,
             frames=options.frames, seed=options.seed, progress=progress,
         )  # fmt: skip
     if options.json:
-        _print(dumps(comparison_document(source, found, Path(source.path).stem, options.seed)))
+        write(dumps(comparison_document(source, found, Path(source.path).stem, options.seed)))
     else:
         from sim.render.tables import show_comparison
 
@@ -75,7 +75,8 @@ def compare(options: argparse.Namespace) -> int:
 def _front(options: argparse.Namespace) -> int:
     from sim.engine.run import simulate
     from sim.front import front
-    from sim.render.front import check_plot, plot_front, show_front
+    from sim.render.front import plot_front, show_front
+    from sim.render.plot import check_plot
     from sim.result import front_document
 
     if options.plot is not None:
@@ -83,7 +84,7 @@ def _front(options: argparse.Namespace) -> int:
     source, graph, board, goal = _model_on_board(options)
     choices = _choices(options.policy) or _all_policies()
     name = Path(source.path).stem
-    with _progress(options) as progress:
+    with progress_shown() as progress:
         found = front(
             graph, board, goal, choices, simulate,
             frames=options.frames, seed=options.seed, progress=progress,
@@ -91,7 +92,7 @@ def _front(options: argparse.Namespace) -> int:
     if options.plot is not None:
         plot_front(found, name, options.plot, budget=options.sram is not None)
     if options.json:
-        _print(dumps(front_document(source, found, name, options.seed)))
+        write(dumps(front_document(source, found, name, options.seed)))
     else:
         show_front(found, source.path)
     return OK if found.fits else FAILED
@@ -125,6 +126,7 @@ def _compare_and_deploy(
     title: str,
     frames: int,
     seed: int,
+    usage: Usage = UNPACED,
 ) -> int:
     from sim.compare import compare as compare_policies
     from sim.deployment import deploy_winner
@@ -133,16 +135,17 @@ def _compare_and_deploy(
     from sim.result import comparison_document
 
     graph = read_bytes(source.data, source.path)
-    with _progress(options) as progress:
+    with progress_shown() as progress:
         found = compare_policies(
-            graph, board, goal, choices, simulate, frames=frames, seed=seed, progress=progress
-        )
+            graph, board, goal, choices, simulate,
+            frames=frames, seed=seed, progress=progress, usage=usage,
+        )  # fmt: skip
         progress("verifying the winner in LiteRT and TFLM")
         directory = Path(options.output or Path("out") / name)
         document = comparison_document(source, found, name, seed)
         deployed = deploy_winner(directory, source, found, document, seed)
     if options.json:
-        _print(dumps(deployed.document))
+        write(dumps(deployed.document))
     else:
         from sim.render.tables import show_comparison, show_facts
 
@@ -156,11 +159,11 @@ def verify(options: argparse.Namespace) -> int:
     from sim.deployment import verify_files
 
     original, optimized = read_source(options.original), read_source(options.optimized)
-    with _progress(options) as progress:
+    with progress_shown() as progress:
         progress("running both models in LiteRT and TFLM")
         found = verify_files(original, optimized, options.seed)
     if options.json:
-        _print(dumps(found.to_json()))
+        write(dumps(found.to_json()))
     else:
         from sim.deployment import verification_facts
         from sim.render.tables import show_facts
@@ -180,7 +183,7 @@ def inspect(options: argparse.Namespace) -> int:
     found = inspect_graph(read(options.model), options.kernels)
     board = _board(options.board) if options.board else None
     if options.json:
-        _print(dumps(document(found, board)))
+        write(dumps(document(found, board)))
     else:
         from sim.render.tables import show_inspection
 
@@ -194,7 +197,7 @@ def _inspect_patches(options: argparse.Namespace) -> int:
 
     found = analyse(read(options.model))
     if options.json:
-        _print(dumps(document(found)))
+        write(dumps(document(found)))
     else:
         from sim.render.patches import show_patches
 
@@ -210,13 +213,13 @@ def boards(options: argparse.Namespace) -> int:
     if options.name is None:
         found = [_board(name) for name in board_names()]
         if options.json:
-            _print(dumps({"boards": [_plain(board) for board in found]}))
+            write(dumps({"boards": [_plain(board) for board in found]}))
         else:
             tables.show_boards(found)
         return OK
     board = _board(options.name)
     if options.json:
-        _print(dumps(_plain(board)))
+        write(dumps(_plain(board)))
     else:
         tables.show_board(board)
     return OK
@@ -237,7 +240,7 @@ def policies(options: argparse.Namespace) -> int:
             {"name": cls.name, "summary": cls.summary, "params": defaults}
             for (_, cls), defaults in zip(found, parameters, strict=True)
         ]
-        _print(dumps({"policies": listed}))
+        write(dumps({"policies": listed}))
         return OK
     from sim.render.tables import show_policies, show_policy
 
@@ -257,12 +260,12 @@ def _check_policy(options: argparse.Namespace) -> int:
     from sim import conformance
 
     cls = conformance.load(options.check)
-    with _progress(options) as progress:
+    with progress_shown() as progress:
         found = list(conformance.check_policy(cls, progress))
     good = all(f.verdict != conformance.FAILED for f in found)
     if options.json:
         findings = [_plain(f) for f in found]
-        _print(dumps({"policy": options.check, "passed": good, "findings": findings}))
+        write(dumps({"policy": options.check, "passed": good, "findings": findings}))
     else:
         from sim.render.tables import show_findings
 
@@ -307,40 +310,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, frozenset | set):
         return sorted(value)
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text)
-
-
-@contextmanager
-def _progress(options: argparse.Namespace) -> Iterator[Callable[[str], None]]:
-    """Shows on stderr what is under way; nothing where stderr is not a terminal.
-
-    The first interrupt ends the search with what it has, the second one ends the program.
-    """
-    from sim import progress
-
-    def interrupted(_: int, __: object) -> None:
-        if progress.stopped():
-            raise KeyboardInterrupt
-        progress.stop()
-        sys.stderr.write("\nsim: ending with the best so far; once more to stop\n")
-
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        with _shown() as show, progress.listening(show):
-            yield show
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _shown() -> Iterator[Callable[[str], None]]:
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("reading") as status:
-        yield status.update

@@ -16,6 +16,7 @@ from sim.progress import report as report_progress
 from sim.report import Report, check, report
 from sim.shortfall import Shortfall, shortfall
 from sim.trace import Trace
+from sim.usage import UNPACED, Usage
 
 TRIAL_FRAMES = 4
 """Inferences simulated to judge one setting among a policy's candidates."""
@@ -60,6 +61,7 @@ class Comparison:
     outcomes: tuple[Outcome, ...]
     winner: int
     pareto: frozenset[int]
+    usage: Usage = UNPACED
 
     @property
     def best(self) -> Outcome:
@@ -84,6 +86,7 @@ def compare(
     frames: int = 1,
     seed: int = 0,
     progress: Progress | None = None,
+    usage: Usage = UNPACED,
 ) -> Comparison:
     """The best setting of each choice under the goal, and which of them wins.
 
@@ -97,7 +100,7 @@ def compare(
     if not alive:
         raise PolicyError("; ".join(o.error for o in outcomes) or "no policy was named")
     winner = min(alive, key=lambda i: (_rank(outcomes[i], goal), _plainness(outcomes[i]), i))
-    return Comparison(graph, board, goal, outcomes, winner, _pareto(outcomes, alive))
+    return Comparison(graph, board, goal, outcomes, winner, _pareto(outcomes, alive), usage)
 
 
 @dataclass(frozen=True, slots=True)

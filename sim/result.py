@@ -133,7 +133,19 @@ def _result(comparison: Comparison, index: int, outcome: Outcome) -> dict[str, A
         return found | dict.fromkeys(empty)
     return found | {
         **_measured(outcome.program, outcome.arena, outcome.report),
+        **_lasting(comparison, outcome.report),
         "placement_proven_optimal": outcome.proven,
+    }
+
+
+def _lasting(comparison: Comparison, report: Report) -> dict[str, Any]:
+    """How long what wears out and what runs empty lasts, in days."""
+    usage, board = comparison.usage, comparison.board
+    battery = usage.battery_days(report, board)
+    wear = usage.wear_days(report, board)
+    return {
+        "wear_days": {storage: round(days, 3) for storage, days in wear.items()},
+        "battery_days": None if battery is None else round(battery, 3),
     }
 
 

@@ -10,11 +10,13 @@ from sim.device.located_yaml import Located, did_you_mean, read_yaml
 from sim.errors import ConfigError, PolicyError
 from sim.plan.runtime import RUNTIMES, TFLM
 from sim.policy import MINIMIZE, Choice, make_policy, parse_choice
-from sim.units import UnitError, parse_size
+from sim.units import CHARGE, TIME, Dimension, UnitError, parse, parse_size
+from sim.usage import UNPACED, Usage
 
 ENTRY_POINTS = "sim.scenarios"
 _KEYS = (
     "name", "title", "model", "board", "goal", "kernels", "runtime", "frames", "seed", "policies",
+    "period", "battery",
 )  # fmt: skip
 _REQUIRED = ("model", "board", "policies")
 _GOAL_KEYS = ("sram", "minimize")
@@ -23,7 +25,10 @@ KERNELS = ("reference", "cmsis_nn")
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`sram_bytes` None: what the board's largest usable bank leaves."""
+    """`sram_bytes` None: what the board's largest usable bank leaves.
+
+    In YAML, `period` is the time from frame to frame and `battery` its charge, both optional.
+    """
 
     name: str
     file: str
@@ -37,6 +42,7 @@ class Scenario:
     kernels: str = "reference"
     title: str = ""
     runtime: str = TFLM
+    usage: Usage = UNPACED
 
 
 def find_scenario(name: str | Path) -> Path:
@@ -93,6 +99,7 @@ def load_scenario(name: str | Path) -> Scenario:
         kernels=_one_of(fields, "kernels", KERNELS, "reference"),
         title=_text(fields, "title", ""),
         runtime=_one_of(fields, "runtime", RUNTIMES, TFLM),
+        usage=Usage(_quantity(fields, "period", TIME), _quantity(fields, "battery", CHARGE)),
     )
 
 
@@ -128,6 +135,19 @@ def _size(fields: dict[str, Located], key: str) -> int | None:
         return parse_size(fields[key].value)
     except UnitError as error:
         raise fields[key].error(key, error.wanted) from None
+
+
+def _quantity(fields: dict[str, Located], key: str, dimension: Dimension) -> int:
+    """The quantity in its base unit; 0 where it is not given."""
+    if key not in fields:
+        return 0
+    try:
+        found = parse(fields[key].value, dimension)
+    except UnitError as error:
+        raise fields[key].error(key, error.wanted) from None
+    if not found:
+        raise fields[key].error(key, f"{dimension.name} above 0")
+    return found
 
 
 def _one_of(fields: dict[str, Located], key: str, names: tuple[str, ...], default: str) -> str:

@@ -67,6 +67,7 @@ RATE = _dimension(
 )  # fmt: skip
 POWER = _dimension("a power", "uW", {"uW": 1, "mW": 10**3, "W": 10**6})
 ENERGY = _dimension("an energy", "pJ", {"pJ": 1, "nJ": 10**3, "uJ": 10**6, "mJ": 10**9})
+CHARGE = _dimension("a charge", "uAh", {"uAh": 1, "mAh": 10**3, "Ah": 10**6})
 VOLTAGE = _dimension("a voltage", "mV", {"mV": 1, "V": 10**3})
 
 

@@ -14,6 +14,8 @@ LINK_KINDS = frozenset({"uart", "usb", "wifi", "ble"})
 STORAGE_KINDS = LINK_KINDS | {
     "internal_flash", "qspi_nor", "sd_spi", "sd_sdio", "sdram", "psram",
 }  # fmt: skip
+LINEAR, SWITCHING = "linear", "switching"
+REGULATORS = frozenset({LINEAR, SWITCHING})
 MEMORY_USES = frozenset({"arena", "weights", "slots", "stack"})
 
 Sources = Mapping[str, str]
@@ -192,7 +194,10 @@ class CostProfile:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The core that runs the model; `waiting_uw` is drawn while it sleeps for a transfer."""
+    """The core that runs the model; `waiting_uw` is drawn while it sleeps for a transfer,
+
+    `sleep_uw` between frames, None where that is not known.
+    """
 
     name: str
     architecture: str
@@ -200,8 +205,14 @@ class Core:
     profile: CostProfile
     active_uw: int
     waiting_uw: int
+    sleep_uw: int | None = None
     unaligned_access: bool = True
     sources: Sources = field(default_factory=dict, hash=False)
+
+    @property
+    def resting_uw(self) -> int:
+        """Power between frames; that of waiting stands in where it is not known."""
+        return self.waiting_uw if self.sleep_uw is None else self.sleep_uw
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +221,9 @@ class Board:
 
     `weight_stall_cycles_per_byte` is the core's wait for each byte of weights read from there,
     beyond what the cost profile holds. `bus_bytes_per_s` bounds all DMA transfers together.
+    `supply_mv` is the voltage at which the core's powers hold; a linear `regulator` draws the same
+    current at any other, a switching one the same power. `flash_bytes` is all flash for code and
+    weights, 0 where it is not said.
     """
 
     name: str
@@ -224,6 +238,8 @@ class Board:
     weights_in: str
     weight_stall_cycles_per_byte: float
     supply_mv: int
+    flash_bytes: int = 0
+    regulator: str = LINEAR
     note: str = ""
     sources: Sources = field(default_factory=dict, hash=False)
 
@@ -260,6 +276,11 @@ class Board:
         """The board as an engine compiled ahead of time sees it: ops are called directly."""
         profile = replace(self.core.profile, dispatch_cycles=self.core.profile.call_cycles)
         return replace(self, core=replace(self.core, profile=profile))
+
+    def active_uw_at(self, supply_mv: int) -> float:
+        """The core's active power at another supply voltage."""
+        scale = supply_mv / self.supply_mv if self.regulator == LINEAR else 1.0
+        return self.core.active_uw * scale
 
     def all_sources(self) -> dict[str, str]:
         """The source of every number, by its path in the YAML ("storages.qspi.page_program")."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import ceil
 from types import MappingProxyType
 
-from sim.device.board import Board
+from sim.device.board import Board, CostProfile
 from sim.graph.graph import Graph, Op
 from sim.graph.macs import macs
 
@@ -96,22 +96,29 @@ def op_cycles(graph: Graph, op: Op, board: Board, *, staying_bytes: int = 0) -> 
     Each profile names the measurements its coefficients come from.
     """
     profile = board.core.profile
-    kind = group(graph, op)
-    if kind == "state":
+    if group(graph, op) == "state":
         return profile.dispatch_cycles
+    cycles = fixed_cycles(graph, op, board) + sum(
+        _coefficient(profile, *name) * amount
+        for name, amount in amounts(graph, op, staying_bytes=staying_bytes).items()
+    )
+    return ceil(round(cycles, 6))
+
+
+def amounts(graph: Graph, op: Op, *, staying_bytes: int = 0) -> dict[tuple[str, str], int]:
+    """How much work there is for each coefficient: by field of the profile and group."""
+    kind = group(graph, op)
     written = [graph.tensors[t] for t in op.outputs]
     read = [graph.tensors[t] for t in op.reads]
     moved_bytes = sum(t.nbytes for t in written) - staying_bytes
     if kind == "unknown":
         moved_bytes += sum(t.nbytes for t in read if not t.is_constant)
-    cycles = (
-        fixed_cycles(graph, op, board)
-        + _per_mac(profile.cycles_per_mac, kind) * macs(graph, op)
-        + profile.cycles_per_output.get(kind, 0) * sum(t.elements for t in written)
-        + profile.cycles_per_input.get(kind, 0) * (read[0].elements if read else 0)
-        + profile.cycles_per_byte.get(kind, 0) * moved_bytes
-    )
-    return ceil(round(cycles, 6))
+    return {
+        ("cycles_per_mac", kind): macs(graph, op),
+        ("cycles_per_output", kind): sum(t.elements for t in written),
+        ("cycles_per_input", kind): read[0].elements if read else 0,
+        ("cycles_per_byte", kind): moved_bytes,
+    }
 
 
 def fixed_cycles(graph: Graph, op: Op, board: Board) -> float:
@@ -124,7 +131,13 @@ def fixed_cycles(graph: Graph, op: Op, board: Board) -> float:
     )
 
 
-def _per_mac(cycles_per_mac: Mapping[str, float], kind: str) -> float:
-    if kind in cycles_per_mac:
-        return cycles_per_mac[kind]
-    return cycles_per_mac.get(_MAC_FALLBACK.get(kind, ""), 0.0)
+def coefficient_name(profile: CostProfile, field: str, kind: str) -> str:
+    """The group whose coefficient counts for a group: a related one where MACs lack their own."""
+    if field == "cycles_per_mac" and kind not in profile.cycles_per_mac:
+        return _MAC_FALLBACK.get(kind, kind)
+    return kind
+
+
+def _coefficient(profile: CostProfile, field: str, kind: str) -> float:
+    found: Mapping[str, float] = getattr(profile, field)
+    return found.get(coefficient_name(profile, field, kind), 0.0)

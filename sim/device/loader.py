@@ -39,6 +39,16 @@ def load_board(name_or_path: str | Path) -> Board:
     return read_board(read_file(file), text, library)
 
 
+def load_profile(name: str) -> CostProfile:
+    """The installed cost profile of that name. Raises ConfigError if there is none."""
+    return _read_profile(Located(name, "core.profile", 0), installed())
+
+
+def read_profile(node: Located) -> CostProfile:
+    """The cost profile that a file's YAML describes. Raises ConfigError if it is wrong."""
+    return _read_profile(node, installed())
+
+
 def read_board(node: Located, name: str, library: Library) -> Board:
     """The board that a file's YAML describes, with its parts from the library."""
     entries = read_entries(node, BOARD, "", others=("core", "memories", "storages"))

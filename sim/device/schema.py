@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim.device.board import MEMORY_USES, STORAGE_KINDS
+from sim.device.board import MEMORY_USES, REGULATORS, STORAGE_KINDS
 from sim.units import (
     ENERGY,
     FREQUENCY,
@@ -195,6 +195,7 @@ CORE = (
     Field("clock", "clock_hz", CLOCK, "of the core"),
     Field("active_power", "active_uw", WATTS, "while it computes"),
     Field("waiting_power", "waiting_uw", WATTS, "while it sleeps until a transfer is done"),
+    Field("sleep_power", "sleep_uw", WATTS, "between frames (as waiting_power)", False),
     Field("unaligned_access", "unaligned_access", BOOLEAN, "false on M0+ and the like", False),
 )
 
@@ -210,5 +211,7 @@ BOARD = (
         "weight_stall", "weight_stall_cycles_per_byte", NUMBER,
         "cycles that the core waits for each byte of weights",
     ),
+    Field("flash", "flash_bytes", SOME_BYTES, "for code and weights, in all", False),
     Field("supply", "supply_mv", VOLTS, "at which the powers hold"),
+    Field("regulator", "regulator", _choice(REGULATORS), "of the microcontroller", False),
 )  # fmt: skip

@@ -247,9 +247,9 @@ class _Grouper:
 
 def _stretch(here: Sequence[_Placed], moved: Sequence[_Placed]) -> bool:
     """Whether a group would be longer than its longest member: it slides along the arena."""
-    low = min(min(m.offset for m in here), min(m.offset for m in moved))
-    high = max(max(m.end for m in here), max(m.end for m in moved))
-    return high - low > max(max(m.nbytes for m in here), max(m.nbytes for m in moved))
+    both = (*here, *moved)
+    low, high = min(m.offset for m in both), max(m.end for m in both)
+    return high - low > max(m.nbytes for m in both)
 
 
 class _Values:

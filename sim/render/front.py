@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.util import find_spec
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from sim.errors import MissingToolError, SpillwayError
-from sim.files import write_whole
 from sim.front import Front, Point
 from sim.policy import written_choice
+from sim.render.plot import save_plot
 from sim.render.tables import console, grouped
 from sim.units import format_time
 
-INSTALL = "pip install 'spillway-mcu[plot]'"
-FORMATS = {".png": "png", ".svg": "svg"}
 MOST_CHARACTERS = 150
 """Of a setting below the table; --json has it in full."""
 
@@ -86,31 +80,12 @@ def _setting(number: int, point: Point) -> Table:
     return line
 
 
-def check_plot(path: str) -> None:
-    """Raises SpillwayError if the name says no format, MissingToolError without matplotlib."""
-    if Path(path).suffix.lower() not in FORMATS:
-        raise SpillwayError(f"--plot: found {path!r}, wanted a name in {' or '.join(FORMATS)}")
-    if find_spec("matplotlib") is None:
-        raise MissingToolError(f"--plot: found no matplotlib, wanted it: {INSTALL}")
-
-
 def plot_front(front: Front, title: str, path: str, *, budget: bool) -> None:
     """Draws the points into a file, PNG or SVG by its name; with `budget` the goal's line too.
 
-    Raises what `check_plot` raises, and SpillwayError if the file can't be written.
+    Raises what `save_plot` raises.
     """
-    check_plot(path)
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams["svg.hashsalt"] = "spillway"
-        figure = Figure(figsize=(9, 5.5), layout="constrained")
-        _draw(figure, front, title, budget)
-        kind, made = FORMATS[Path(path).suffix.lower()], BytesIO()
-        figure.savefig(made, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
-    write_whole(path, made.getvalue())
+    save_plot(path, (9, 5.5), lambda figure: _draw(figure, front, title, budget))
 
 
 def _draw(figure: Any, front: Front, title: str, budget: bool) -> None:

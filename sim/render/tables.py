@@ -16,13 +16,11 @@ from sim.device.board import Board, Storage
 from sim.device.cost import group
 from sim.inspect import Inspection, advice
 from sim.policy import Policy
-from sim.report import inferences_until_worn
 from sim.units import format_bytes, format_time
 
 WINNER, PARETO = "*", "o"
 VERDICT_STYLES = {"passed": "green", "failed": "red", "skipped": "yellow"}
 WEAR_WARNING_DAYS = 365
-PS_PER_DAY = 86_400 * 10**12
 
 
 def console() -> Console:
@@ -99,7 +97,7 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
             yield f"{outcome.choice.label}: {outcome.error}"
         elif outcome.report is not None and outcome.report.moved:
             yield f"{outcome.choice.label}: {spilled(outcome)}{_stalled(outcome)}"
-            yield from _wear(outcome, comparison.board)
+            yield from _wear(outcome, comparison)
     missing = comparison.shortfall
     if missing is not None:
         yield (
@@ -109,6 +107,7 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
         alive = ", ".join(f"{name} ({grouped(nbytes)} B)" for name, nbytes in missing.alive)
         beside = f"; {grouped(missing.fixed_bytes)} B are the runtime's" * bool(missing.fixed_bytes)
         yield f"In the way at op {missing.step}, {missing.kind}: {alive}{beside}"
+    yield from _battery(comparison)
     yield _trust(comparison)
 
 
@@ -148,19 +147,28 @@ def _stalled(outcome: Outcome) -> str:
     return "; waits: " + ", ".join(f"{cause} {format_time(ps)}" for cause, ps in worst)
 
 
-def _wear(outcome: Outcome, board: Board) -> Iterable[str]:
-    """A warning for each storage that continuous use wears out within a year."""
+def _wear(outcome: Outcome, comparison: Comparison) -> Iterable[str]:
+    """A warning for each storage that wears out within a year."""
     assert outcome.report is not None
-    for name, moved in outcome.report.moved.items():
-        inferences = inferences_until_worn(board.storage(name), moved.written)
-        if inferences is None:
-            continue
-        days = inferences * outcome.report.latency.mean_ps / PS_PER_DAY
+    usage = comparison.usage
+    paced = f"a frame each {format_time(usage.period_ps)}" if usage.period_ps else "without a pause"
+    for name, days in usage.wear_days(outcome.report, comparison.board).items():
         if days < WEAR_WARNING_DAYS:
-            yield (
-                f"  {name} wears out after {grouped(inferences)} inferences, "
-                f"{days:.3g} days without a pause"
-            )
+            yield f"  {name} wears out after {days:,.3g} days, {paced}"
+
+
+def _battery(comparison: Comparison) -> Iterable[str]:
+    """How long the battery lasts with the winner."""
+    best, usage = comparison.best, comparison.usage
+    if best.report is None:
+        return
+    days = usage.battery_days(best.report, comparison.board)
+    if days is not None:
+        each = usage.frame_pj(best.report, comparison.board) / 10**9
+        yield (
+            f"The battery lasts {days:,.3g} days with {best.choice.label}: {each:.3g} mJ from "
+            f"frame to frame, the core alone."
+        )
 
 
 def show_inspection(found: Inspection, path: str, board: Board | None) -> None:
@@ -214,21 +222,36 @@ def show_inspection(found: Inspection, path: str, board: Board | None) -> None:
 
 def show_boards(boards: Sequence[Board]) -> None:
     """The boards, a line each."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("board", "core"):
-        table.add_column(name, overflow="fold")
-    for name in ("clock", "arena"):
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("board", no_wrap=True)
+    for name in ("MHz", "SRAM", "arena", "flash", "error"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("storages")
     for board in boards:
         table.add_row(
             board.name,
-            board.core.name,
-            f"{board.core.clock_hz // 10**6} MHz",
+            f"{board.core.clock_hz / 10**6:g}",
+            format_bytes(sum(memory.size_bytes for memory in board.memories)),
             format_bytes(board.largest_usable_bytes),
-            ", ".join(s.name for s in board.storages),
+            format_bytes(board.flash_bytes) if board.flash_bytes else "",
+            _calibration(board),
+            " ".join(s.name for s in board.storages),
         )
-    console().print(table)
+    out = console()
+    out.print(table)
+    out.print(
+        "arena: the largest bank's usable bytes. error: the worst simulated latency beside the "
+        "measurements of the core and its library; - where there are none.",
+        style="dim",
+    )
+
+
+def _calibration(board: Board) -> str:
+    """The profile's largest error, where measurements stand behind it."""
+    profile = board.core.profile
+    if not profile.calibrated or profile.error_percent is None:
+        return "-"
+    return f"{profile.error_percent:.0f} %"
 
 
 def show_board(board: Board) -> None:

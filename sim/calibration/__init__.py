@@ -1,0 +1,1 @@
+"""Cost profiles from measurements, and how far the simulation is from them."""

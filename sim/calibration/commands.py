@@ -1,0 +1,73 @@
+"""The commands around measurements: fit profiles to them, and see how far the simulation is."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from sim.errors import SpillwayError
+from sim.result import dumps
+from sim.terminal import progress_shown, write
+
+OK = 0
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """Fits cost profiles to measurements and writes them as YAML."""
+    from sim.calibration.shipped import Recipe, calibrated, recipes
+    from sim.files import write_whole
+
+    rows = None
+    asked = recipes()
+    if options.measurements is not None:
+        from sim.calibration.measurements import read_measurements
+
+        rows = read_measurements(Path(options.measurements))
+        names = dict.fromkeys(row.profile for row in rows if row.profile)
+        known = {recipe.name: recipe for recipe in asked}
+        asked = tuple(known.get(name, Recipe(name, name)) for name in names)
+    if options.profile:
+        asked = tuple(r for r in asked if r.name == options.profile)
+        if not asked:
+            wanted = "a profile of the measurements"
+            raise SpillwayError(f"--profile: found {options.profile!r}, wanted {wanted}")
+    if options.prior:
+        asked = tuple(dataclasses.replace(recipe, prior=options.prior) for recipe in asked)
+    with progress_shown() as progress:
+        found = []
+        for recipe, (fit, text) in zip(asked, calibrated(asked, rows), strict=True):
+            progress(recipe.name)
+            found.append((fit, text))
+    for fit, text in found:
+        if options.output is not None:
+            write_whole(Path(options.output) / f"{fit.profile.name}.yaml", text)
+    if options.json:
+        from sim.render.calibration import fit_document
+
+        write(dumps({"profiles": [fit_document(fit) for fit, _ in found]}))
+        return OK
+    from sim.render.calibration import show_fits
+
+    show_fits([fit for fit, _ in found], options.output)
+    return OK
+
+
+def validate(options: argparse.Namespace) -> int:
+    """Published measurements beside the simulation."""
+    from sim.calibration.measurements import read_measurements, shipped
+    from sim.calibration.validate import validate as validated
+    from sim.render.calibration import plot_validation, show_validation
+    from sim.render.plot import check_plot
+
+    if options.plot is not None:
+        check_plot(options.plot)
+    path = options.measurements
+    found = validated(shipped() if path is None else read_measurements(Path(path)))
+    if options.plot is not None:
+        plot_validation(found, options.plot)
+    if options.json:
+        write(dumps(found.document()))
+    else:
+        show_validation(found, every=options.all)
+    return OK

@@ -1,0 +1,135 @@
+"""The measurements that ship: the simulation keeps its bounds, and bad files are told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sim.calibration.measurements import HELD_OUT, USES, read_measurements, shipped
+from sim.calibration.structures import structure
+from sim.calibration.validate import Validation, errors, validate
+from sim.cli import main
+from sim.errors import ConfigError
+from sim.graph.macs import macs
+
+HEAD = "board,profile,model,unit,clock_mhz,latency_ms"
+ROW = "nucleo_l4r5zi,cortex_m4_cmsisnn,kws,whole,120,100"
+
+
+@pytest.fixture(scope="module")
+def found() -> Validation:
+    return validate(shipped())
+
+
+def test_held_out_latency(found: Validation) -> None:
+    held = errors(found.latencies(HELD_OUT))
+    assert held.count >= 60
+    assert held.boards >= 8
+    assert held.median <= 0.08
+    assert held.ninth <= 0.20
+
+
+def test_held_out_energy(found: Validation) -> None:
+    assert found.summary()["energy, held out"].median <= 0.15
+
+
+@pytest.mark.parametrize("board", ["raspberry_pi_pico", "apollo510_evb", "arduino_nano_33_ble"])
+def test_layers(found: Validation, board: str) -> None:
+    layers = [p for p in found.layers() if p.measurement.board == board]
+    assert len(layers) >= 13
+    assert errors(layers).median <= 0.20
+
+
+def test_weights_in_flash_and_in_ram(found: Validation) -> None:
+    """The measured difference of the two builds, and the simulated one."""
+    by = {}
+    for p in found.points:
+        if "hale175" in p.measurement.profile and p.measurement.model == "ad":
+            by[p.measurement.board, p.measurement.weights_in] = p
+    boards = {board for board, where in by if where == "ram"}
+    assert len(boards) == 5
+    for board in boards:
+        flash, ram = by[board, ""], by[board, "ram"]
+        measured = flash.measurement.latency_ms - ram.measurement.latency_ms
+        assert flash.latency_ms - ram.latency_ms == pytest.approx(measured, rel=0.15)
+
+
+def test_weights_read_in_place(found: Validation) -> None:
+    there = [
+        p
+        for p in found.points
+        if p.measurement.board == "raspberry_pi_pico_2" and p.measurement.use == HELD_OUT
+    ]
+    assert {p.measurement.model for p in there} == {"ad", "kws"}
+    assert all(abs(p.error) <= 0.15 for p in there)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("vww", 7_489_664), ("ic", 12_501_632), ("kws", 2_656_768), ("ad", 264_192),
+        ("person_detect", 7_157_888), ("mobilenet_v1_100_224_1000", 568_740_352),
+        ("mobilenet_v2_35_128_5", 18_947_072), ("mobilenet_v2_140_224_1000", 582_195_824),
+    ],
+)  # fmt: skip
+def test_structures_have_the_published_macs(name: str, wanted: int) -> None:
+    graph = structure(name)
+    graph.verify()
+    assert sum(macs(graph, op) for op in graph.ops) == wanted
+
+
+def test_a_structure_that_is_not_there() -> None:
+    with pytest.raises(ConfigError, match="mobilenet_v3_1_2_3"):
+        structure("mobilenet_v3_1_2_3")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([HEAD.replace("clock_mhz", "clock")], "clock_mhz"),
+        ([HEAD + ",colour", ROW + ",red"], "colour"),
+        ([HEAD, ROW.replace("120", "fast")], "clock_mhz: found 'fast'"),
+        ([HEAD, ROW.replace(",100", ",-1")], "latency_ms: found '-1'"),
+        ([HEAD + ",use", ROW + ",maybe"], "use"),
+        ([HEAD, ROW.replace("kws", "")], "model"),
+        ([HEAD, ROW.replace("kws", "gpt")], "gpt"),
+        ([HEAD, ROW.replace("whole", "op 99")], "op 99"),
+        ([HEAD, ROW.replace("cortex_m4_cmsisnn", "cortex_m9")], "cortex_m9"),
+        ([HEAD, ROW.replace("nucleo_l4r5zi", "nucleo")], "nucleo"),
+    ],
+)
+def test_bad_measurements(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: Sequence[str], message: str
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert main(["validate", str(path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_file() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.csv"):
+        read_measurements(Path("nowhere.csv"))
+
+
+def test_every_row_has_a_source() -> None:
+    for row in shipped():
+        assert row.source
+        assert row.use in USES
+        assert row.use != "excluded" or row.note
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["validate"]) == 0
+    assert "held out" in capsys.readouterr().out
+    assert main(["validate", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["summary"]["latency, held out"]["points"] >= 60
+    pytest.importorskip("scipy")
+    path = tmp_path / "mine.csv"
+    path.write_text(f"{HEAD}\n{ROW}\n", encoding="utf-8")
+    assert main(["calibrate", str(path), "-o", str(tmp_path)]) == 0
+    assert (tmp_path / "cortex_m4_cmsisnn.yaml").exists()
