@@ -43,7 +43,7 @@ def timing(program: Program, board: Board) -> Timing:
             continue
         storage, writes = board.storage(move.storage), move.kind == SPILL
         start = max([now, free.get(storage.name, 0), *(done[s] for s in move.after)])
-        start += _mean_busy_ps(storage)
+        start += _mean_busy_ps(storage, writes)
         took = storage.write_ps(move.nbytes) if writes else storage.read_ps(move.nbytes)
         free[storage.name] = done[step] = start + took
         moved += move.nbytes
@@ -61,9 +61,9 @@ def timing(program: Program, board: Board) -> Timing:
     return Timing(now, stall, energy + core // 10**6, moved)
 
 
-def _mean_busy_ps(storage: Storage) -> int:
+def _mean_busy_ps(storage: Storage, writes: bool) -> int:
     busy = storage.busy
-    if busy is None:
+    if busy is None or not busy.meets(writing=writes):
         return 0
     shares = range(5, 100, 10)
     return int(busy.probability * sum(busy.quantile_ps(s / 100) for s in shares) / len(shares))

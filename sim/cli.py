@@ -124,6 +124,9 @@ def _calibration(commands: Any) -> None:
     validate = commands.add_parser("validate", help="the simulation beside published measurements")
     _measurements(validate)
     validate.set_defaults(module="sim.calibration.commands")
+    validate.add_argument(
+        "--arena", nargs="+", metavar="MODEL", help="the arenas of these models beside TFLM's"
+    )
     validate.add_argument("--all", action="store_true", help="every point, not only the groups")
     validate.add_argument("--plot", metavar="FILE", help="simulated over measured, .png or .svg")
     _json(validate)

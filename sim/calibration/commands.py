@@ -10,7 +10,9 @@ from sim.errors import SpillwayError
 from sim.result import dumps
 from sim.terminal import progress_shown, write
 
-OK = 0
+OK, FAILED = 0, 1
+ARENA_BOUND = 0.01
+"""The share by which a predicted arena may differ from TFLM's in all."""
 
 
 def calibrate(options: argparse.Namespace) -> int:
@@ -62,6 +64,8 @@ def validate(options: argparse.Namespace) -> int:
 
     if options.plot is not None:
         check_plot(options.plot)
+    if options.arena:
+        return _validate_arenas(options)
     path = options.measurements
     found = validated(shipped() if path is None else read_measurements(Path(path)))
     if options.plot is not None:
@@ -71,3 +75,17 @@ def validate(options: argparse.Namespace) -> int:
     else:
         show_validation(found, every=options.all)
     return OK
+
+
+def _validate_arenas(options: argparse.Namespace) -> int:
+    """Exit code 1 if the head differs anywhere, or the total by more than a hundredth."""
+    from sim.calibration.arena import check_arenas
+    from sim.render.calibration import show_arenas
+
+    found = check_arenas(options.arena)
+    good = all(c.head == c.tflm_head and abs(c.error) <= ARENA_BOUND for c in found)
+    if options.json:
+        write(dumps({"arenas": [dataclasses.asdict(c) for c in found], "good": good}))
+    else:
+        show_arenas(found)
+    return OK if good else FAILED

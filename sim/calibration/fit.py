@@ -11,7 +11,7 @@ ratio. Waits for weights come from the board and are taken off y beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import exp, log
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.calibration.measurements import WHOLE
 from sim.calibration.predict import Point
 from sim.device.board import CostProfile
 from sim.device.cost import amounts, coefficient_name, group
@@ -61,7 +62,8 @@ def fit(
 ) -> Fit:
     """The profile of that name for these points, starting from the ratios of the prior.
 
-    Its error is the largest of the points and of the checks, which it does not learn from.
+    Its error is the largest of whole models, of the points and of the checks, which it does not
+    learn from; where ops were measured one by one, those of a model count together.
     Raises SpillwayError if there are no points, if a point is no longer than its waits for weights,
     or if scipy is not there (the extra `calibrate`).
     """
@@ -95,12 +97,25 @@ def fit(
     made = _with_costs(prior, names, costs * factors)
     used = frozenset(n for n, column in zip(names, rows.T, strict=True) if column.any())
     profile = replace(made, name=name, calibrated=True)
-    worst = max(abs(point.with_profile(profile).error) for point in (*points, *checks)) * 100
-    profile = replace(profile, error_percent=round(worst, 1))
     learnt, unseen = (
         tuple(point.with_profile(profile) for point in some) for some in (points, checks)
     )
-    return Fit(profile, used, learnt, unseen)
+    worst = round(max(_model_errors((*learnt, *unseen))) * 100, 1)
+    return Fit(replace(profile, error_percent=worst), used, learnt, unseen)
+
+
+def _model_errors(points: Iterable[Point]) -> Iterator[float]:
+    """The absolute error of each whole model, and of each that was measured in parts."""
+    parts: dict[tuple[str, str], list[Point]] = {}
+    for point in points:
+        if point.measurement.unit == WHOLE:
+            yield abs(point.error)
+        else:
+            row = point.measurement
+            parts.setdefault((row.board, row.model), []).append(point)
+    for some in parts.values():
+        measured = sum(point.measurement.latency_ms for point in some)
+        yield abs(sum(point.latency_ms for point in some) / measured - 1)
 
 
 def _factors(rows: Floats) -> Floats:

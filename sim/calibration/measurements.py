@@ -92,7 +92,7 @@ def _row(row: dict[str, str | None], file: str, line: int) -> Measurement:
             found = -1.0
         if not (0 < found < 1e12 or (found == 0 and not positive)):
             wanted = "a number above 0" if positive else "a number, 0 or above"
-            raise ConfigError(file, line, name, repr(text), wanted)
+            raise ConfigError(file, line, name, text, wanted)
         return found
 
     def text(name: str, default: str = "") -> str:
@@ -100,7 +100,7 @@ def _row(row: dict[str, str | None], file: str, line: int) -> Measurement:
 
     use = text("use", FIT)
     if use not in USES:
-        raise ConfigError(file, line, "use", repr(use), f"one of: {', '.join(USES)}")
+        raise ConfigError(file, line, "use", use, f"one of: {', '.join(USES)}")
     if not text("model"):
         raise ConfigError(file, line, "model", "nothing", "a structure's name or a .tflite file")
     return Measurement(

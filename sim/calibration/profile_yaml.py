@@ -24,8 +24,10 @@ def profile_yaml(fit: Fit, prior: CostProfile, title: str) -> str:
     lines = [f"title: {_quoted(title)}"]
     lines += _folded("note", _residuals(fit), "")
     lines += ["calibrated: true", "error_percent:", f"  value: {profile.error_percent}"]
-    beside = f", and {len(fit.checks)} that were held out" if fit.checks else ""
-    lines += _folded("source", f"the worst of the {len(rows)} fitted measurements{beside}", "  ")
+    beside = f" and {len(fit.checks)} held out" if fit.checks else ""
+    lines += _folded(
+        "source", f"the worst whole model of {len(rows)} fitted measurements{beside}", "  "
+    )
     for field in TABLES:
         table = getattr(profile, field)
         if not table:

@@ -14,6 +14,8 @@ LINK_KINDS = frozenset({"uart", "usb", "wifi", "ble"})
 STORAGE_KINDS = LINK_KINDS | {
     "internal_flash", "qspi_nor", "sd_spi", "sd_sdio", "sdram", "psram",
 }  # fmt: skip
+ALL_REQUESTS, WRITES = "all", "writes"
+REQUESTS = frozenset({ALL_REQUESTS, WRITES})
 LINEAR, SWITCHING = "linear", "switching"
 REGULATORS = frozenset({LINEAR, SWITCHING})
 MEMORY_USES = frozenset({"arena", "weights", "slots", "stack"})
@@ -30,14 +32,19 @@ class Busy:
     """A storage that is sometimes late: garbage collection of a card, a retry on a link.
 
     With `probability` a request waits, before it starts, a time drawn from the triangular
-    distribution over [minimum_ps, maximum_ps] with its peak at typical_ps. Reads and writes
-    alike; whether two requests wait is independent.
+    distribution over [minimum_ps, maximum_ps] with its peak at typical_ps; reads and writes
+    alike, or writes alone. Whether two requests wait is independent.
     """
 
     probability: float
     minimum_ps: int
     typical_ps: int
     maximum_ps: int
+    requests: str = ALL_REQUESTS
+
+    def meets(self, *, writing: bool) -> bool:
+        """Whether such a request may find the storage busy."""
+        return writing or self.requests == ALL_REQUESTS
 
     @property
     def mean_ps(self) -> int:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim.device.board import MEMORY_USES, REGULATORS, STORAGE_KINDS
+from sim.device.board import MEMORY_USES, REGULATORS, REQUESTS, STORAGE_KINDS
 from sim.units import (
     ENERGY,
     FREQUENCY,
@@ -142,6 +142,7 @@ BUSY = (
     Field("minimum", "minimum_ps", DURATION, "the shortest wait"),
     Field("typical", "typical_ps", DURATION, "the most likely wait"),
     Field("maximum", "maximum_ps", DURATION, "the longest wait"),
+    Field("requests", "requests", _choice(REQUESTS), "which of them may wait", False),
 )
 
 STORAGE = (

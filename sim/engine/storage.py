@@ -79,7 +79,9 @@ class StorageActor:
 
     def _be_busy(self, job: Job) -> Process:
         busy = self.storage.busy
-        if busy is None or self.random.random() >= busy.probability:
+        if busy is None or not busy.meets(writing=job.transfer.kind == SPILL):
+            return
+        if self.random.random() >= busy.probability:
             return
         start_ps = self.env.now_ps
         yield self.env.timeout(busy.quantile_ps(self.random.random()))

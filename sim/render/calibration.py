@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from rich.table import Table
 
+from sim.calibration.arena import ArenaCheck
 from sim.calibration.fit import Fit
 from sim.calibration.measurements import FIT, HELD_OUT, WHOLE
 from sim.calibration.predict import Point
 from sim.calibration.validate import Validation
 from sim.render.plot import save_plot
-from sim.render.tables import console
+from sim.render.tables import console, grouped
 
 LARGE = 0.2
 """Relative errors above this are named one by one."""
@@ -87,6 +89,16 @@ def show_validation(found: Validation, *, every: bool) -> None:
     if named:
         out.print("Every point:" if every else f"Held out, off by more than {LARGE:.0%}:")
         out.print(_points(named))
+
+
+def show_arenas(checks: Sequence[ArenaCheck]) -> None:
+    """Predicted and recorded bytes, model by model."""
+    table = _table(("model", "head", "TFLM's", "tail", "TFLM's ", "error"))
+    for check in checks:
+        sizes = (check.head, check.tflm_head, check.tail, check.tflm_tail)
+        error = f"{check.error * 100:+.2f} %"
+        table.add_row(Path(check.model).stem, *map(grouped, sizes), error)
+    console().print(table)
 
 
 def plot_validation(found: Validation, path: str) -> None:

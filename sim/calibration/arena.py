@@ -1,0 +1,52 @@
+"""The arena that we predict for unmodified models beside the one that TFLM records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sim.deploy.runtimes import RuntimeRefusal, run_tflm
+from sim.errors import SpillwayError
+from sim.graph.tflite_reader import read_bytes
+from sim.plan.runtime_overhead import runtime_overhead
+from sim.program import place
+from sim.result import read_source
+
+WHEEL_BITS = 64
+"""The PyPI wheel of TFLM has pointers of 64 bits; on a microcontroller its tail is smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaCheck:
+    """Bytes of head (activations, scratch) and tail (what persists), predicted and recorded."""
+
+    model: str
+    head: int
+    tflm_head: int
+    tail: int
+    tflm_tail: int
+
+    @property
+    def error(self) -> float:
+        """Predicted over recorded total, less 1."""
+        return (self.head + self.tail) / (self.tflm_head + self.tflm_tail) - 1
+
+
+def check_arenas(paths: Sequence[str]) -> tuple[ArenaCheck, ...]:
+    """Each model allocated in TFLM, beside the prediction for the same 64-bit build.
+
+    Raises ModelError for what is no model, SpillwayError if TFLM can't allocate it, and
+    MissingToolError without TFLM.
+    """
+    made = []
+    for path in paths:
+        source = read_source(path)
+        graph = read_bytes(source.data, source.path)
+        try:
+            run = run_tflm(source.data, ())
+        except RuntimeRefusal as error:
+            raise SpillwayError(f"{path}: {error}") from error
+        head = place(graph).plan.size_bytes
+        tail = runtime_overhead(graph, head_bytes=head, bits=WHEEL_BITS).tail_bytes
+        made.append(ArenaCheck(source.path, head, run.head_bytes, tail, run.tail_bytes))
+    return tuple(made)
