@@ -62,8 +62,9 @@ def _core(board: Board, profile: CostProfile) -> Core:
 def points(
     measurements: tuple[Measurement, ...], profile: Callable[[str], CostProfile] | None = None
 ) -> tuple[Point, ...]:
-    """Each measurement's point; `profile` finds cost profiles by name, the installed ones if None.
+    """Each measurement's point; `profile` finds cost profiles by name.
 
+    Left out, that is the board's own where a row has its name or none, else an installed one.
     Raises ConfigError for a board, profile, model or unit that isn't there.
     """
     find = cache(profile or load_profile)
@@ -71,10 +72,10 @@ def points(
     made = []
     for row in measurements:
         plain = board(row.board)
-        core = replace(
-            plain.core, clock_hz=round(row.clock_mhz * 1e6),
-            profile=find(row.profile) if row.profile else plain.core.profile,
-        )  # fmt: skip
+        own = plain.core.profile
+        is_own = profile is None and row.profile in ("", own.name)
+        named = own if is_own else find(row.profile)
+        core = replace(plain.core, clock_hz=round(row.clock_mhz * 1e6), profile=named)
         stall = 0.0 if row.weights_in == IN_RAM else plain.weight_stall_cycles_per_byte
         there = replace(plain, core=core, weight_stall_cycles_per_byte=stall)
         model = graph(row.model)

@@ -44,6 +44,19 @@ class Validation:
         """Whole models that a fit saw (FIT), or did not (HELD_OUT)."""
         return self._those(lambda row: row.use == use and row.unit == WHOLE)
 
+    def other_boards(self) -> tuple[Point, ...]:
+        """Held-out whole models on boards by a profile that was fitted on another board alone."""
+        fitted: dict[str, set[str]] = {}
+        for point in self.points:
+            if point.measurement.use == FIT:
+                fitted.setdefault(point.measurement.profile, set()).add(point.measurement.board)
+        return tuple(
+            point
+            for point in self.latencies(HELD_OUT)
+            if point.measurement.profile in fitted
+            and point.measurement.board not in fitted[point.measurement.profile]
+        )
+
     def layers(self) -> tuple[Point, ...]:
         """Single ops, and ops of one kind together."""
         return self._those(lambda row: row.unit != WHOLE)
@@ -69,6 +82,7 @@ class Validation:
         """The errors by what the points are."""
         return {
             "latency, held out": errors(self.latencies(HELD_OUT)),
+            "of these, other boards": errors(self.other_boards()),
             "latency, fitted": errors(self.latencies(FIT)),
             "layers, fitted": errors(self.layers()),
             "energy, held out": errors(self.energies(HELD_OUT), energy_error),

@@ -32,6 +32,22 @@ def test_held_out_latency(found: Validation) -> None:
     assert held.ninth <= 0.20
 
 
+def test_held_out_boards(found: Validation) -> None:
+    """Boards of which no fit saw anything, by a profile that was fitted on another one."""
+    unseen = found.other_boards()
+    assert {p.measurement.board for p in unseen} >= {
+        "stm32f746g_disco", "stm32h747i_disco", "nucleo_f446re", "cy8cproto_062",
+    }  # fmt: skip
+    assert errors(unseen).median <= 0.15
+
+
+def test_dead_channels(found: Validation) -> None:
+    """What engines that skip them are fitted to, VWW beside the three others."""
+    alive = [p for p in found.points if p.measurement.model == "vww_alive"]
+    assert len(alive) >= 14
+    assert errors(alive).median <= 0.02
+
+
 def test_held_out_energy(found: Validation) -> None:
     assert found.summary()["energy, held out"].median <= 0.15
 
