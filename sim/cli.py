@@ -86,7 +86,9 @@ def parser() -> argparse.ArgumentParser:
     _json(inspect)
 
     boards = commands.add_parser("boards", help="the boards, or one of them in full")
-    boards.add_argument("name", nargs="?", help="a board's name or YAML file")
+    shown = boards.add_mutually_exclusive_group()
+    shown.add_argument("name", nargs="?", help="a board's name or YAML file")
+    shown.add_argument("--profiles", action="store_true", help="cores with kernel libraries")
     _json(boards)
 
     _calibration(commands)
@@ -104,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
 def _model_on_board(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", help="a .tflite file")
     command.add_argument("--board", required=True, metavar="B", help="a name or a YAML file")
+    command.add_argument("--profile", metavar="P", help="core and kernel library (the board's)")
     command.add_argument("--sram", metavar="SIZE", help='the budget, as "320KiB" or "256 KB"')
     command.add_argument("--minimize", choices=MINIMIZE, default=MINIMIZE[0], help="(latency)")
     command.add_argument("--kernels", choices=KERNELS, default=KERNELS[0], help="(reference)")

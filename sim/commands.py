@@ -21,11 +21,11 @@ OK, FAILED = 0, 1
 
 def run(options: argparse.Namespace) -> int:
     """Compares a scenario's policies, deploys the winner, writes everything to a directory."""
-    from sim.device.loader import load_board
+    from sim.device.loader import load_board_with
     from sim.scenario import load_scenario
 
     scenario = load_scenario(options.scenario)
-    board = load_board(scenario.board)
+    board = load_board_with(scenario.board, scenario.profile)
     goal = Goal(
         scenario.sram_bytes or board.largest_usable_bytes,
         scenario.minimize,
@@ -206,22 +206,29 @@ def _inspect_patches(options: argparse.Namespace) -> int:
 
 
 def boards(options: argparse.Namespace) -> int:
-    """The boards, or one of them in full."""
-    from sim.device.loader import board_names
-    from sim.render import tables
+    """The boards, one of them in full, or the cost profiles."""
+    from sim.device.loader import board_names, load_profile, profile_names
+    from sim.render.boards import show_board, show_boards, show_profiles
 
+    if options.profiles:
+        profiles = [load_profile(name) for name in profile_names()]
+        if options.json:
+            write(dumps({"profiles": [_plain(profile) for profile in profiles]}))
+        else:
+            show_profiles(profiles)
+        return OK
     if options.name is None:
         found = [_board(name) for name in board_names()]
         if options.json:
             write(dumps({"boards": [_plain(board) for board in found]}))
         else:
-            tables.show_boards(found)
+            show_boards(found)
         return OK
     board = _board(options.name)
     if options.json:
         write(dumps(_plain(board)))
     else:
-        tables.show_board(board)
+        show_board(board)
     return OK
 
 
@@ -279,7 +286,7 @@ def _model_on_board(options: argparse.Namespace) -> tuple[Source, Graph, Board, 
 
     source = read_source(options.model)
     graph = read_bytes(source.data, source.path)
-    board = _board(options.board)
+    board = _board(options.board, options.profile)
     try:
         sram = parse_size(options.sram) if options.sram else board.largest_usable_bytes
     except UnitError as error:
@@ -287,10 +294,10 @@ def _model_on_board(options: argparse.Namespace) -> tuple[Source, Graph, Board, 
     return source, graph, board, Goal(sram, options.minimize, options.kernels, options.runtime)
 
 
-def _board(name: str) -> Board:
-    from sim.device.loader import load_board
+def _board(name: str, profile: str | None = None) -> Board:
+    from sim.device.loader import load_board_with
 
-    return load_board(name)
+    return load_board_with(name, profile)
 
 
 def _choices(texts: Sequence[str] | None) -> tuple[Choice, ...]:

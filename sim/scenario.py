@@ -16,7 +16,7 @@ from sim.usage import UNPACED, Usage
 ENTRY_POINTS = "sim.scenarios"
 _KEYS = (
     "name", "title", "model", "board", "goal", "kernels", "runtime", "frames", "seed", "policies",
-    "period", "battery",
+    "period", "battery", "profile",
 )  # fmt: skip
 _REQUIRED = ("model", "board", "policies")
 _GOAL_KEYS = ("sram", "minimize")
@@ -27,7 +27,8 @@ KERNELS = ("reference", "cmsis_nn")
 class Scenario:
     """`sram_bytes` None: what the board's largest usable bank leaves.
 
-    In YAML, `period` is the time from frame to frame and `battery` its charge, both optional.
+    In YAML, `period` is the time from frame to frame and `battery` its charge. `profile` None: the
+    board's own cost profile.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Scenario:
     title: str = ""
     runtime: str = TFLM
     usage: Usage = UNPACED
+    profile: str | None = None
 
 
 def find_scenario(name: str | Path) -> Path:
@@ -99,6 +101,7 @@ def load_scenario(name: str | Path) -> Scenario:
         kernels=_one_of(fields, "kernels", KERNELS, "reference"),
         title=_text(fields, "title", ""),
         runtime=_one_of(fields, "runtime", RUNTIMES, TFLM),
+        profile=_text(fields, "profile", "") or None,
         usage=Usage(_quantity(fields, "period", TIME), _quantity(fields, "battery", CHARGE)),
     )
 

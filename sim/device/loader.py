@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sim.device.board import LINK_KINDS, Board, Busy, Core, CostProfile, Memory, Storage
@@ -39,9 +39,24 @@ def load_board(name_or_path: str | Path) -> Board:
     return read_board(read_file(file), text, library)
 
 
+def profile_names() -> list[str]:
+    """The names of the cost profiles that installed packages bring."""
+    return installed().names("cores")
+
+
 def load_profile(name: str) -> CostProfile:
     """The installed cost profile of that name. Raises ConfigError if there is none."""
-    return _read_profile(Located(name, "core.profile", 0), installed())
+    if name not in profile_names():
+        raise ConfigError("profile", None, "name", name, did_you_mean(name, profile_names()))
+    return _read_profile(Located(name, name, 1), installed())
+
+
+def load_board_with(name_or_path: str | Path, profile: str | None) -> Board:
+    """The board, with another cost profile if one is named. Raises ConfigError as the others do."""
+    board = load_board(name_or_path)
+    if profile is None:
+        return board
+    return replace(board, core=replace(board.core, profile=load_profile(profile)))
 
 
 def read_profile(node: Located) -> CostProfile:

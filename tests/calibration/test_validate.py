@@ -149,3 +149,17 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     path.write_text(f"{HEAD}\n{ROW}\n", encoding="utf-8")
     assert main(["calibrate", str(path), "-o", str(tmp_path)]) == 0
     assert (tmp_path / "cortex_m4_cmsisnn.yaml").exists()
+
+
+def test_another_profile(capsys: pytest.CaptureFixture[str]) -> None:
+    model = "scenarios/models/ds_cnn.tflite"
+    asked = ["compare", model, "--board", "nucleo_l4r5zi", "--policy", "baseline", "--json"]
+    times = []
+    for profile in ("cortex_m4_cmsisnn", "cortex_m4_xcubeai_9"):
+        assert main([*asked, "--profile", profile]) == 0
+        times.append(json.loads(capsys.readouterr().out)["results"][0]["latency_us"]["mean"])
+    assert times[1] < 0.6 * times[0]
+    assert main([*asked, "--profile", "cortex_m4_xcubeai"]) == 2
+    assert "did you mean cortex_m4_xcubeai_9" in capsys.readouterr().err
+    assert main(["boards", "--profiles"]) == 0
+    assert "X-CUBE-AI" in capsys.readouterr().out
