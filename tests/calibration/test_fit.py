@@ -94,3 +94,15 @@ def test_the_yaml_says_the_same(tmp_path: Path) -> None:
         assert getattr(again, field) == getattr(found.profile, field)
     board = load_board(BOARD)
     assert replace(board, core=replace(board.core, profile=again)).core.profile.sources
+
+
+def test_what_ships_is_what_the_measurements_give() -> None:
+    """devices/cores holds what `sim calibrate` would write now."""
+    from sim.calibration.shipped import calibrated, recipes
+
+    asked = recipes()
+    assert len(asked) >= 40
+    for found, _ in calibrated(asked):
+        installed = load_profile(found.profile.name)
+        assert installed.cycles_per_mac == pytest.approx(found.profile.cycles_per_mac, rel=0.01)
+        assert installed.error_percent == pytest.approx(found.profile.error_percent, abs=0.2)
