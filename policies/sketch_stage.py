@@ -67,8 +67,8 @@ class SketchedStage:
 
     def sketch(self) -> Sketch | None:
         down = self._asked(ROWS, self.cut.rows, self.cut.chunk, kept=self.cut.keep_halos)
-        if down is None:
-            return None
+        if down is None or not down.new.keys() >= self.fed:
+            return None  # an operand that is read whole has no rows to be fed by
         across: _Asked | None = None
         if self.columns:
             across = self._asked(COLUMNS, self.columns, None, kept=False)

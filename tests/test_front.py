@@ -26,6 +26,7 @@ from sim.policy import Choice, Goal, Policy, parse_choice
 from sim.program import Program, place
 from sim.progress import listening, stop
 from sim.render import front as render
+from sim.render import plot
 from sim.trace import COMPUTE, CORE, SPILL, Span, Trace
 from tests.graphs import Net, unet
 
@@ -313,7 +314,7 @@ def test_without_matplotlib_the_error_names_the_extra(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(render, "find_spec", lambda name: None)
+    monkeypatch.setattr(plot, "find_spec", lambda name: None)
     target = tmp_path / "front.png"
     assert main(["compare", str(model), *ASKED, "--plot", str(target)]) == 2
     assert "found no matplotlib, wanted it: pip install 'spillway-mcu[plot]'" in (
