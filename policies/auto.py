@@ -9,29 +9,28 @@ the arena that is required meets the budget. The engine judges the best of them.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from policies.assembly import assembled
 from policies.blocks import Path, Terms, Work
 from policies.cold import cold_ranges
 from policies.fused_fetch import FusedFetch
-from policies.fusion import DRAIN, Fusion
+from policies.fusion import Fusion
 from policies.patch import Patch
 from policies.plan import Plan
 from policies.reorder import Reorder
-from policies.spill import Spill
 from policies.split import Split
-from policies.stages import NEAR, Stage
-from policies.stream import Stream, told
+from policies.stages import NEAR
+from policies.stream import Stream
 from policies.trials import FAILURES, Trial, Trials
 from sim.device.board import Board, Storage
 from sim.graph.graph import Graph
-from sim.graph.padding import CHANNELS, is_image
+from sim.graph.padding import is_image
 from sim.graph.rewrite import drop_dead_tensors
 from sim.policy import Goal, Policy, check_counts, parse_choice
 from sim.progress import report, stopped
-from sim.ranges import Range
 
 FINALISTS = 4
 ROUNDS = 8
@@ -56,7 +55,8 @@ class Auto:
 
     `storage` names the only storage to use. `spill` says whether tensors may wait in it, `feed`
     whether the model's input and output may come and go through it by rows. `effort` 0 is quick,
-    each step more looks at more.
+    each step more looks at more; from 2 on every policy is asked by itself as well, so that none of
+    them alone does better.
     """
 
     does: str | None = None
@@ -140,6 +140,9 @@ class _Search:
             self._explore()
             if self.goal.wants_memory or not self._fits():
                 self._go_low()
+                self._ask_others()
+            elif self.policy.effort > 1:
+                self._ask_others()
         return self.trials.ranked()[:FINALISTS]
 
     def _explore(self) -> None:
@@ -176,7 +179,7 @@ class _Search:
                 break
 
     def _go_low(self) -> None:
-        """Where less memory is all: the least that blocks can do, then each policy's own search."""
+        """Where less memory is all: the least that blocks can do."""
         report("auto: as little memory as can be")
         self.work.left = max(self.work.left, self.work.reserve)
         every = list(self._terms())
@@ -186,7 +189,10 @@ class _Search:
             terms = replace(plain, strips=True)
             path = self.fusion.lowest(terms, self.fixed)
             if path is not None:
-                self._try(self._policies(path, terms))
+                self._walk(path, terms)
+
+    def _ask_others(self) -> None:
+        """Each policy's own search: none of them alone shall do better."""
         for policy in self._others():
             report(f"auto: {policy.name} by itself")
             if stopped():
@@ -243,7 +249,7 @@ class _Search:
         if (better or not path.is_made) and self.work.left > 0:
             self._push(path, attempt)
             return
-        trial = self._try(self._policies(path, terms))
+        trial = self._walk(path, terms)
         if trial is None or self.trials.fits(trial) or attempt.rounds <= 1:
             return
         limit = attempt.limit
@@ -299,63 +305,10 @@ class _Search:
                     yield least
                     yield replace(least, slot_rows=SLOTS[0][0], ahead=SLOTS[0][1])
 
-    def _policies(self, path: Path, terms: Terms) -> tuple[Policy, ...]:
-        """The path as policies in a row."""
-        found, tensors = path.stages(), self.graph.tensors
-        splits = [s for s in found if s.cut.axis == CHANNELS]
-        made = [*self._splits(splits)]
-        moved = self._moved(splits)
-        found = tuple(replace(s, steps=moved(s.steps)) for s in found if s not in splits)
-        stages = told([s for s in found if not s.parts])
-        pools = tuple((s.steps.start, s.parts) for s in found if s.parts)
-        stored = {tensors[t].name for t in path.stored()}
-        if path.blocks[-1].way.leaves:
-            stored.add(tensors[self.graph.outputs[0]].name)
-        if not stored and not terms.spilled:
-            return (*made, *((Stream(stages),) if stages else ()))
-        storage = self.storage
-        assert storage is not None
-        if stages and not stored:
-            made.append(Stream(stages))
-        if stored:
-            made.append(
-                FusedFetch(
-                    stages,
-                    tuple(sorted(stored)),
-                    storage.name,
-                    rows=terms.slot_rows,
-                    ahead=terms.ahead,
-                    drain=DRAIN,
-                    pools=pools,
-                )
-            )
-        if terms.spilled:
-            spilled = tuple(sorted(tensors[t].name for t in terms.spilled))
-            made.append(
-                Spill(
-                    storage.name, target=max(0, self.goal.sram_bytes - self.fixed), tensors=spilled
-                )
-            )
-        return tuple(made)
-
-    def _splits(self, splits: Sequence[Stage]) -> Iterator[Policy]:
-        """The last ones first, since they move what follows."""
-        for stage in reversed(splits):
-            yield Split(stage.steps.start, stage.steps.stop, stage.parts, "channels")
-
-    def _moved(self, splits: Sequence[Stage]) -> Callable[[Range], Range]:
-        """Where steps are once these splits are made."""
-        graph, grown = self.graph, list[tuple[int, int]]()
-        for stage in reversed(splits):
-            before = len(graph.ops)
-            graph = stage.apply(graph)
-            grown.append((stage.steps.stop, len(graph.ops) - before))
-
-        def moved(steps: Range) -> Range:
-            by = sum(more for stop, more in grown if stop <= steps.start)
-            return Range(steps.start + by, steps.stop + by)
-
-        return moved
+    def _walk(self, path: Path, terms: Terms) -> Trial | None:
+        """The path as a trial."""
+        room = max(0, self.goal.sram_bytes - self.fixed)
+        return self._try(assembled(path, terms, self.graph, self.storage, room))
 
     def _try(self, policies: Sequence[Policy]) -> Trial | None:
         """The policies, after those that come first, as a trial."""
