@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from sim.errors import SpillwayError
+from sim.errors import ConfigError, SpillwayError
 from sim.result import dumps
 from sim.terminal import progress_shown, write
 
@@ -29,6 +29,9 @@ def calibrate(options: argparse.Namespace) -> int:
         names = dict.fromkeys(row.profile for row in rows if row.profile)
         known = {recipe.name: recipe for recipe in asked}
         asked = tuple(known.get(name, Recipe(name, name)) for name in names)
+        if not asked:
+            where = options.measurements
+            raise ConfigError(where, None, "profile", "nothing", "the name of a profile to fit")
     if options.profile:
         asked = tuple(r for r in asked if r.name == options.profile)
         if not asked:

@@ -23,7 +23,7 @@ from sim.calibration.measurements import WHOLE
 from sim.calibration.predict import Point
 from sim.device.board import CostProfile
 from sim.device.cost import amounts, coefficient_name, group
-from sim.errors import SpillwayError
+from sim.errors import MissingToolError, SpillwayError
 
 STIFFNESS = 0.1
 """How much a factor's departure from the prior counts beside a relative error."""
@@ -64,35 +64,21 @@ def fit(
 
     Its error is the largest of whole models, of the points and of the checks, which it does not
     learn from; where ops were measured one by one, those of a model count together.
-    Raises SpillwayError if there are no points, if a point is no longer than its waits for weights,
-    or if scipy is not there (the extra `calibrate`).
+    Raises SpillwayError if there are no points, if a point is no longer than its waits for weights
+    or the prior has no cost for it; MissingToolError without scipy (the extra `calibrate`).
     """
     if not points:
         raise SpillwayError(f"calibrate: profile {name}: found no measurement to fit, wanted one")
     names, costs = _coefficients(prior)
-    place = {name: index for index, name in enumerate(names)}
-    rows = np.zeros((len(points), len(names)))
-    for index, point in enumerate(points):
-        measured = point.measurement.cycles - point.stall_cycles
-        if measured <= 0:
-            raise SpillwayError(
-                f"calibrate: {point.measurement.board}, {point.measurement.model}: found "
-                f"{point.measurement.cycles:,.0f} cycles, wanted more than the "
-                f"{point.stall_cycles:,.0f} that the core waits for weights"
-            )
-        for op in point.ops:
-            rows[index, place[DISPATCH]] += 1 / measured
-            if group(point.graph, op) == "state":
-                continue
-            for (field, kind), amount in amounts(point.graph, op).items():
-                found = place.get((field, coefficient_name(prior, field, kind)))
-                if found is not None:
-                    rows[index, found] += amount / measured
-            called = place.get(("cycles_per_call", group(point.graph, op)))
-            if called is not None:
-                rows[index, called] += 1 / measured
+    rows = np.array([_shares(point, prior, names) for point in points])
     rows *= costs
-    scale = exp(-float(np.mean([log(total) for total in rows.sum(axis=1)])))
+    totals = rows.sum(axis=1)
+    if not totals.all():
+        raise SpillwayError(
+            f"calibrate: profile {name}: found ops that cost nothing in {prior.name}, wanted a "
+            f"profile to start from that has coefficients for them"
+        )
+    scale = exp(-float(np.mean([log(total) for total in totals])))
     factors = _factors(rows * scale) * scale
     made = _with_costs(prior, names, costs * factors)
     used = frozenset(n for n, column in zip(names, rows.T, strict=True) if column.any())
@@ -102,6 +88,30 @@ def fit(
     )
     worst = round(max(_model_errors((*learnt, *unseen))) * 100, 1)
     return Fit(replace(profile, error_percent=worst), used, learnt, unseen)
+
+
+def _shares(point: Point, prior: CostProfile, names: Sequence[Name]) -> Floats:
+    """The point's work by coefficient, over the cycles that it took without waits for weights."""
+    measured = point.measurement.cycles - point.stall_cycles
+    if measured <= 0:
+        raise SpillwayError(
+            f"calibrate: {point.measurement.board}, {point.measurement.model}: found "
+            f"{point.measurement.cycles:,.0f} cycles, wanted more than the "
+            f"{point.stall_cycles:,.0f} that the core waits for weights"
+        )
+    work = dict.fromkeys(names, 0.0)
+    for op in point.ops:
+        work[DISPATCH] += 1
+        kind = group(point.graph, op)
+        if kind == "state":
+            continue
+        for (field, of), amount in amounts(point.graph, op).items():
+            name = (field, coefficient_name(prior, field, of))
+            if name in work:
+                work[name] += amount
+        if ("cycles_per_call", kind) in work:
+            work["cycles_per_call", kind] += 1
+    return np.array([work[name] for name in names]) / measured
 
 
 def _model_errors(points: Iterable[Point]) -> Iterator[float]:
@@ -122,7 +132,7 @@ def _factors(rows: Floats) -> Floats:
     try:
         from scipy.optimize import nnls
     except ImportError as error:
-        raise SpillwayError(
+        raise MissingToolError(
             "calibrate: found no scipy, wanted it: pip install spillway-mcu[calibrate]"
         ) from error
     count = rows.shape[1]

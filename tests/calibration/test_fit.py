@@ -106,3 +106,14 @@ def test_what_ships_is_what_the_measurements_give() -> None:
         installed = load_profile(found.profile.name)
         assert installed.cycles_per_mac == pytest.approx(found.profile.cycles_per_mac, rel=0.01)
         assert installed.error_percent == pytest.approx(found.profile.error_percent, abs=0.2)
+
+
+def test_a_prior_without_costs_is_an_error() -> None:
+    from sim.errors import SpillwayError
+
+    generic = load_profile("generic")
+    empty = replace(
+        generic, dispatch_cycles=0, cycles_per_mac={}, cycles_per_output={}, name="empty"
+    )
+    with pytest.raises(SpillwayError, match="cost nothing in empty"):
+        fit(_measured(generic, ("ad",)), empty, "mine")

@@ -170,3 +170,10 @@ def test_another_profile(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean cortex_m4_xcubeai_9" in capsys.readouterr().err
     assert main(["boards", "--profiles"]) == 0
     assert "X-CUBE-AI" in capsys.readouterr().out
+
+
+def test_nothing_to_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(f"{HEAD}\n", encoding="utf-8")
+    assert main(["calibrate", str(path)]) == 2
+    assert "profile: found nothing" in capsys.readouterr().err
