@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sim.deploy.runtimes import RuntimeRefusal, run_tflm
 from sim.errors import SpillwayError
 from sim.graph.tflite_reader import read_bytes
 from sim.plan.runtime_overhead import runtime_overhead
@@ -32,21 +31,22 @@ class ArenaCheck:
         return (self.head + self.tail) / (self.tflm_head + self.tflm_tail) - 1
 
 
-def check_arenas(paths: Sequence[str]) -> tuple[ArenaCheck, ...]:
-    """Each model allocated in TFLM, beside the prediction for the same 64-bit build.
+def check_arenas(
+    paths: Sequence[str], recorded: Callable[[bytes], tuple[int, int]]
+) -> tuple[ArenaCheck, ...]:
+    """What TFLM recorded of each model's head and tail, beside the prediction for the same build.
 
-    Raises ModelError for what is no model, SpillwayError if TFLM can't allocate it, and
-    MissingToolError without TFLM.
+    Raises ModelError for what is no model, and SpillwayError with the file where `recorded` does.
     """
     made = []
     for path in paths:
         source = read_source(path)
         graph = read_bytes(source.data, source.path)
         try:
-            run = run_tflm(source.data, ())
-        except RuntimeRefusal as error:
+            tflm_head, tflm_tail = recorded(source.data)
+        except SpillwayError as error:
             raise SpillwayError(f"{path}: {error}") from error
         head = place(graph).plan.size_bytes
         tail = runtime_overhead(graph, head_bytes=head, bits=WHEEL_BITS).tail_bytes
-        made.append(ArenaCheck(source.path, head, run.head_bytes, tail, run.tail_bytes))
+        made.append(ArenaCheck(source.path, head, tflm_head, tail, tflm_tail))
     return tuple(made)

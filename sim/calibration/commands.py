@@ -83,9 +83,14 @@ def validate(options: argparse.Namespace) -> int:
 def _validate_arenas(options: argparse.Namespace) -> int:
     """Exit code 1 if the head differs anywhere, or the total by more than a hundredth."""
     from sim.calibration.arena import check_arenas
+    from sim.deploy.runtimes import run_tflm
     from sim.render.calibration import show_arenas
 
-    found = check_arenas(options.arena)
+    def recorded(model: bytes) -> tuple[int, int]:
+        run = run_tflm(model, ())
+        return run.head_bytes, run.tail_bytes
+
+    found = check_arenas(options.arena, recorded)
     good = all(c.head == c.tflm_head and abs(c.error) <= ARENA_BOUND for c in found)
     if options.json:
         write(dumps({"arenas": [dataclasses.asdict(c) for c in found], "good": good}))

@@ -176,4 +176,16 @@ def test_nothing_to_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     path = tmp_path / "mine.csv"
     path.write_text(f"{HEAD}\n", encoding="utf-8")
     assert main(["calibrate", str(path)]) == 2
-    assert "profile: found nothing" in capsys.readouterr().err
+    assert "profile: found 'nothing'" in capsys.readouterr().err
+
+
+def test_arenas_beside_tflm(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tflite_micro")
+    folder = Path(__file__).parents[2] / "scenarios" / "models"
+    names = [str(folder / f"{name}.tflite") for name in ("ds_cnn", "branchy")]
+    assert main(["validate", "--arena", *names, "--json"]) == 0
+    for found in json.loads(capsys.readouterr().out)["arenas"]:
+        assert found["head"] == found["tflm_head"]
+        assert found["tail"] == pytest.approx(found["tflm_tail"], rel=0.01)
+    assert main(["validate", "--arena", str(folder / "unknown_op.tflite")]) != 0
+    assert "unknown_op.tflite" in capsys.readouterr().err
