@@ -18,6 +18,7 @@ from policies.blocks import Path, Terms, Work
 from policies.cold import cold_ranges
 from policies.fused_fetch import FusedFetch
 from policies.fusion import Fusion
+from policies.known import OPTIMISM
 from policies.patch import Patch
 from policies.plan import Plan
 from policies.reorder import Reorder
@@ -156,14 +157,15 @@ class _Search:
         self._search()
         if self._is_close():
             return
-        for strips in (False, True):
+        for strips, optimism in ((False, OPTIMISM[0]), (False, OPTIMISM[1]), (True, OPTIMISM[0])):
+            if strips and self._fits():
+                break
+            self.fusion.known.optimism = optimism
             for terms in self._terms():
-                if terms.moves or strips:
+                if terms.moves or strips or optimism < OPTIMISM[0]:
                     found = replace(terms, strips=strips)
                     self._queue(_Attempt(found, self.goal.sram_bytes, ROUNDS))
             self._search()
-            if self._fits():
-                break
 
     def _is_close(self) -> bool:
         """Whether what was found takes hardly more time than the ops as they are."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from policies.blocks import Block, Terms, Way
 from sim.graph.cut import Cut
 
-OPTIMISM = 1.0
-"""Of the bytes of a sketch, what is hoped for until the block has been made."""
+OPTIMISM = (1.0, 0.93)
+"""Of the bytes of a sketch, what is hoped for until the block has been made: at first, then."""
 DAMPING = 0.8
 """How much of what one cut of a run needed beyond its sketch is expected of a finer one."""
 NO_LIMIT = 1 << 60
@@ -55,6 +55,7 @@ class Known:
         self.alone: dict[int, int] = {}
         self.made: dict[Way, dict[Setting, tuple[int, int]]] = {}
         self._ratio: dict[Hashable, float] = {}
+        self.optimism = OPTIMISM[0]
 
     def judge(self, way: Way, terms: Terms, beside: int) -> Judge:
         """What is known of a way under these terms."""
@@ -89,7 +90,7 @@ class Known:
         if kin[0] in self._ratio:
             return 1 + (self._ratio[kin[0]] - 1) * DAMPING
         seen = [self._ratio[key] for key in kin if key in self._ratio]
-        return (OPTIMISM + sum(seen)) / (1 + len(seen))
+        return (self.optimism + sum(seen)) / (1 + len(seen))
 
 
 def _kinships(way: Way) -> tuple[Hashable, ...]:
