@@ -63,7 +63,8 @@ def fit(
     """The profile of that name for these points, starting from the ratios of the prior.
 
     Its error is the largest of whole models, of the points and of the checks, which it does not
-    learn from; where ops were measured one by one, those of a model count together.
+    learn from; where ops were measured one by one, those of a model count together. A single
+    measurement without a check tells no error, and the profile is not called calibrated.
     Raises SpillwayError if there are no points, if a point is no longer than its waits for weights
     or the prior has no cost for it; MissingToolError without scipy (the extra `calibrate`).
     """
@@ -82,12 +83,15 @@ def fit(
     factors = _factors(rows * scale) * scale
     made = _with_costs(prior, names, costs * factors)
     used = frozenset(n for n, column in zip(names, rows.T, strict=True) if column.any())
-    profile = replace(made, name=name, calibrated=True)
+    checked = len(points) + len(checks) > 1  # one measurement is met whatever the ratios are
+    profile = replace(made, name=name, calibrated=checked, error_percent=None)
     learnt, unseen = (
         tuple(point.with_profile(profile) for point in some) for some in (points, checks)
     )
-    worst = round(max(_model_errors((*learnt, *unseen))) * 100, 1)
-    return Fit(replace(profile, error_percent=worst), used, learnt, unseen)
+    if checked:
+        worst = round(max(_model_errors((*learnt, *unseen))) * 100, 1)
+        profile = replace(profile, error_percent=worst)
+    return Fit(profile, used, learnt, unseen)
 
 
 def _shares(point: Point, prior: CostProfile, names: Sequence[Name]) -> Floats:

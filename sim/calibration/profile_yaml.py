@@ -23,11 +23,12 @@ def profile_yaml(fit: Fit, prior: CostProfile, title: str) -> str:
     ratio = f"assumed: the ratio of {prior.name}, scaled by the fit"
     lines = [f"title: {_quoted(title)}"]
     lines += _folded("note", _residuals(fit), "")
-    lines += ["calibrated: true", "error_percent:", f"  value: {profile.error_percent}"]
-    beside = f" and {len(fit.checks)} held out" if fit.checks else ""
-    lines += _folded(
-        "source", f"the worst whole model of {len(rows)} fitted measurements{beside}", "  "
-    )
+    lines += [f"calibrated: {str(profile.calibrated).lower()}"]
+    if profile.calibrated:
+        beside = f" and {len(fit.checks)} held out" if fit.checks else ""
+        of = f"the worst whole model of {len(rows)} fitted measurements{beside}"
+        lines += ["error_percent:", f"  value: {profile.error_percent}"]
+        lines += _folded("source", of, "  ")
     for field in TABLES:
         table = getattr(profile, field)
         if not table:
