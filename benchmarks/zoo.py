@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.calibration.structures import MOBILENET_V1, MOBILENET_V2, rounded
 from sim.graph.graph import Graph, Quantization, Table
 from sim.graph.tflite_writer import to_bytes
 from tests.graphs import NONE, RELU, RELU6, SAME, VALID, Net, unet
@@ -167,19 +168,6 @@ class Calibrated(Net):
         return self._settled(super().dense(x, units), LOGITS)
 
 
-def rounded(channels: float) -> int:
-    """Keras' rule: a multiple of 8, at least 8, and no more than 10 % below what was asked for."""
-    made = max(8, int(channels + 4) // 8 * 8)
-    return made + 8 if made < 0.9 * channels else made
-
-
-MOBILENET_V2 = (
-    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)  # fmt: skip
-"""Expansion, channels, blocks, stride of the first (Sandler et al., CVPR 2018, table 2)."""
-
-
 def mobilenet_v2(alpha: float, size: int, name: str) -> Graph:
     """MobileNetV2 as in Keras, but with stride-2 padding as TFLite's own SAME, without PAD ops."""
     net = Calibrated(0, name)
@@ -201,8 +189,7 @@ def mobilenet_v1(alpha: float, size: int, classes: int, name: str) -> Graph:
     """MobileNetV1; with 0.25, 96 and 2 classes the visual wake words of MLPerf Tiny."""
     net = Calibrated(0, name)
     x = net.conv(net.image(1, size, size, 3), int(32 * alpha), stride=2, activation=RELU6)
-    depths = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)]
-    for channels, stride in [*depths, *[(512, 1)] * 5, (1024, 2), (1024, 1)]:
+    for channels, stride in MOBILENET_V1:
         x = net.depthwise(x, stride=stride, activation=RELU6)
         x = net.conv(x, int(channels * alpha), 1, activation=RELU6)
     return net.graph(net.softmax(net.dense(net.average(x), classes)))

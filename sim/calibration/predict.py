@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sim.calibration.measurements import IN_RAM, OP, WHOLE, Measurement
 from sim.calibration.structures import structure
-from sim.device.board import Board, Core, CostProfile
+from sim.device.board import Board, CostProfile
 from sim.device.cost import op_cycles, weight_bytes
 from sim.device.loader import load_board, load_profile
 from sim.errors import ConfigError
@@ -27,7 +27,7 @@ class Point:
 
     def with_profile(self, profile: CostProfile) -> Point:
         """The point as another profile sees it."""
-        return replace(self, board=replace(self.board, core=_core(self.board, profile)))
+        return replace(self, board=self.board.with_profile(profile))
 
     @property
     def cycles(self) -> int:
@@ -53,10 +53,6 @@ class Point:
     def error(self) -> float:
         """Simulated over measured latency, less 1."""
         return self.latency_ms / self.measurement.latency_ms - 1
-
-
-def _core(board: Board, profile: CostProfile) -> Core:
-    return replace(board.core, profile=profile)
 
 
 def points(

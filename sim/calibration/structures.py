@@ -110,7 +110,7 @@ class _Layers:
         return Graph(self.name, tuple(self.tensors), tuple(self.ops), (0,), (self.last,))
 
 
-def _rounded(channels: float) -> int:
+def rounded(channels: float) -> int:
     """Keras' rule: a multiple of 8, at least 8, and no more than 10 % below what was asked for."""
     made = max(8, int(channels + 4) // 8 * 8)
     return made + 8 if made < 0.9 * channels else made
@@ -129,17 +129,17 @@ def _mobilenet_v1(
 
 def _mobilenet_v2(alpha: float, size: int, classes: int) -> Graph:
     net = _Layers("mobilenet_v2", 1, size, size, 3)
-    net.conv(_rounded(32 * alpha), stride=2)
+    net.conv(rounded(32 * alpha), stride=2)
     for expansion, channels, blocks, first_stride in MOBILENET_V2:
         for index in range(blocks):
             before = net.last
             if expansion > 1:
                 net.conv(net.shape[-1] * expansion, (1, 1))
             net.depthwise(1 if index else first_stride)
-            narrow = net.conv(_rounded(channels * alpha), (1, 1))
+            narrow = net.conv(rounded(channels * alpha), (1, 1))
             if index:
                 net.add(before, narrow)
-    net.conv(_rounded(1280 * max(1.0, alpha)), (1, 1))
+    net.conv(rounded(1280 * max(1.0, alpha)), (1, 1))
     return net.classified(classes)
 
 

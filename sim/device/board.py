@@ -281,7 +281,11 @@ class Board:
 
     def without_interpreter(self) -> Board:
         """The board as an engine compiled ahead of time sees it: ops are called directly."""
-        profile = replace(self.core.profile, dispatch_cycles=self.core.profile.call_cycles)
+        profile = self.core.profile
+        return self.with_profile(replace(profile, dispatch_cycles=profile.call_cycles))
+
+    def with_profile(self, profile: CostProfile) -> Board:
+        """The board with another kernel library on its core."""
         return replace(self, core=replace(self.core, profile=profile))
 
     def active_uw_at(self, supply_mv: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sim.device.board import LINK_KINDS, Board, Busy, Core, CostProfile, Memory, Storage
@@ -54,9 +54,7 @@ def load_profile(name: str) -> CostProfile:
 def load_board_with(name_or_path: str | Path, profile: str | None) -> Board:
     """The board, with another cost profile if one is named. Raises ConfigError as the others do."""
     board = load_board(name_or_path)
-    if profile is None:
-        return board
-    return replace(board, core=replace(board.core, profile=load_profile(profile)))
+    return board if profile is None else board.with_profile(load_profile(profile))
 
 
 def read_profile(node: Located) -> CostProfile:
