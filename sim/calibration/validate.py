@@ -57,9 +57,9 @@ class Validation:
             and point.measurement.board not in fitted[point.measurement.profile]
         )
 
-    def layers(self) -> tuple[Point, ...]:
-        """Single ops, and ops of one kind together."""
-        return self._those(lambda row: row.unit != WHOLE)
+    def layers(self, use: str) -> tuple[Point, ...]:
+        """Single ops, and ops of one kind together, that a fit saw or did not."""
+        return self._those(lambda row: row.use == use and row.unit != WHOLE)
 
     def energies(self, use: str) -> tuple[Point, ...]:
         """Points with a measured energy at a supply voltage that is known."""
@@ -84,7 +84,8 @@ class Validation:
             "latency, held out": errors(self.latencies(HELD_OUT)),
             "of these, other boards": errors(self.other_boards()),
             "latency, fitted": errors(self.latencies(FIT)),
-            "layers, fitted": errors(self.layers()),
+            "layers, held out": errors(self.layers(HELD_OUT)),
+            "layers, fitted": errors(self.layers(FIT)),
             "energy, held out": errors(self.energies(HELD_OUT), energy_error),
             "energy, fitted": errors(self.energies(FIT), energy_error),
         }

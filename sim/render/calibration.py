@@ -113,8 +113,8 @@ def _draw(figure: Any, found: Validation) -> None:
     axes = figure.add_subplot()
     groups = (
         ("fitted, whole models", found.latencies(FIT), "0.65", "o"),
-        ("fitted, layers", found.layers(), "tab:blue", "."),
-        ("held out", found.latencies(HELD_OUT), "tab:red", "D"),
+        ("fitted, layers", found.layers(FIT), "tab:blue", "."),
+        ("held out", found.latencies(HELD_OUT) + found.layers(HELD_OUT), "tab:red", "D"),
     )
     times = [p.measurement.latency_ms for p in found.points]
     ends = [min(times) / 2, max(times) * 2]

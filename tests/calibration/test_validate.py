@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.calibration.measurements import HELD_OUT, USES, read_measurements, shipped
+from sim.calibration.measurements import FIT, HELD_OUT, USES, read_measurements, shipped
 from sim.calibration.structures import structure
 from sim.calibration.validate import Validation, errors, validate
 from sim.cli import main
@@ -54,7 +54,7 @@ def test_held_out_energy(found: Validation) -> None:
 
 @pytest.mark.parametrize("board", ["raspberry_pi_pico", "apollo510_evb", "arduino_nano_33_ble"])
 def test_layers(found: Validation, board: str) -> None:
-    layers = [p for p in found.layers() if p.measurement.board == board]
+    layers = [p for p in found.layers(FIT) if p.measurement.board == board]
     assert len(layers) >= 13
     assert errors(layers).median <= 0.20
 
@@ -83,7 +83,7 @@ def test_weights_read_in_place(found: Validation) -> None:
     assert all(abs(p.error) <= 0.15 for p in there)
     large = [  # weights of 32 and 64 KB, beyond the RP2040's cache of 16 KB
         p
-        for p in found.layers()
+        for p in found.layers(FIT)
         if p.measurement.board == "raspberry_pi_pico" and p.measurement.unit in ("op 24", "op 26")
     ]
     assert len(large) == 2
@@ -170,6 +170,14 @@ def test_another_profile(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean cortex_m4_xcubeai_9" in capsys.readouterr().err
     assert main(["boards", "--profiles"]) == 0
     assert "X-CUBE-AI" in capsys.readouterr().out
+
+
+def test_a_layer_that_was_held_out(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(f"{HEAD},use\n{ROW.replace('whole', 'op 3')},held_out\n", encoding="utf-8")
+    summary = validate(read_measurements(path)).summary()
+    assert summary["layers, held out"].count == 1
+    assert summary["layers, fitted"].count == summary["latency, held out"].count == 0
 
 
 def test_nothing_to_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
