@@ -1,23 +1,15 @@
-"""Report: the figures of a trace, per inference, and the laws that every trace has to keep."""
+"""Report: the figures of a run, per frame, and the laws that every trace has to keep."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sim.device.board import Board, Storage
 from sim.errors import SpillwayError
-from sim.trace import CORE, FETCH, SPILL, STALL, Trace
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """Picoseconds over the inferences; percentiles by nearest rank."""
-
-    mean_ps: int
-    p50_ps: int
-    p99_ps: int
-    max_ps: int
+from sim.statistics import Distribution
+from sim.tally import Counts, Tally
+from sim.trace import CORE, PREEMPTED, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +21,36 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What a trace says, per inference (means are rounded to whole picoseconds).
+class Fate:
+    """What became of a model's frames; `lost` by reason."""
 
-    `stall_ps` is the core's waiting by cause; `busy_ps` each actor's work over the whole trace;
-    `energy_pj` counts the core active and waiting, and each storage's own transfers.
+    offered: int
+    done: int
+    missed: int = 0
+    recomputed: int = 0
+    lost: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def lost_frames(self) -> int:
+        return sum(self.lost.values())
+
+    @property
+    def failed_share(self) -> float:
+        """The part of the frames that have no result, or have it too late."""
+        return (self.lost_frames + self.missed) / self.offered if self.offered else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run says; figures per frame are means over the frames that have a result, rounded.
+
+    `latency` is from a frame's arrival to its result, `service` the inference alone. `stall_ps` is
+    the core's waiting per frame by cause, `stalled_on` the same by cause and by tensor or op kind.
+    `moved` are the bytes per frame that the model's transfers moved, `others` the bytes that
+    everybody else moved in all, `failed` the bytes that were moved and came to harm. `busy_ps` is
+    each actor's work over the `elapsed_ps`. `energy_pj` per frame counts the core active and
+    waiting and each storage's own transfers; `awake_ps` is the time per frame in which the core was
+    not at rest. `erased` are the blocks erased per frame.
     """
 
     frames: int
@@ -43,6 +60,13 @@ class Report:
     moved: dict[str, Moved]
     busy_ps: dict[str, int]
     energy_pj: int
+    service: Distribution | None = None
+    awake_ps: int = 0
+    stalled_on: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    others: Mapping[str, Moved] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
+    erased: Mapping[str, float] = field(default_factory=dict)
+    fates: Mapping[str, Fate] = field(default_factory=dict)
 
     @property
     def total_stall_ps(self) -> int:
@@ -52,6 +76,11 @@ class Report:
     def moved_bytes(self) -> int:
         return sum(m.read + m.written for m in self.moved.values())
 
+    @property
+    def fate(self) -> Fate:
+        """Of the main model's frames."""
+        return self.fates.get(CORE, Fate(self.frames, self.frames))
+
     def utilisation(self, actor: str) -> float:
         """The share of the elapsed time in which the actor worked."""
         return self.busy_ps.get(actor, 0) / self.elapsed_ps if self.elapsed_ps else 0.0
@@ -59,54 +88,66 @@ class Report:
 
 def report(trace: Trace, board: Board) -> Report:
     """The figures of a trace with at least one inference."""
-    frames = len(trace.frames)
+    models = dict.fromkeys((CORE, *(record.model for record in trace.records)))
+    tally = Tally(board, models=models)
+    for span in trace.spans:
+        tally.add(
+            span.start_ps, span.stop_ps, span.actor, span.kind, span.subject, span.frame,
+            span.step, span.nbytes, span.cause,
+        )  # fmt: skip
+    for record in trace.records:
+        tally.frame(record, 0)
+    return summed(tally, trace.actors, trace.elapsed_ps)
+
+
+def summed(tally: Tally, actors: Sequence[str], elapsed_ps: int) -> Report:
+    """The report of a tally, of `actors` that may have done nothing, over the time that it counts.
+
+    A run of which no frame has a result has a latency of 0.
+    """
+    frames = max(1, tally.latency.count)
     stalls: dict[str, int] = {}
-    for span in trace.of(CORE):
-        if span.kind == STALL:
-            stalls[span.cause] = stalls.get(span.cause, 0) + span.duration_ps
-    moved = {a: _moved(trace, a) for a in trace.actors if a != CORE}
-    busy = {a: sum(s.duration_ps for s in trace.of(a) if s.kind != STALL) for a in trace.actors}
+    by_subject: dict[tuple[str, str], int] = {}
+    for (actor, cause, subject), ps in sorted(tally.stalls.items()):
+        if actor == CORE:
+            stalls[cause] = stalls.get(cause, 0) + ps
+            by_subject[cause, subject] = ps // frames
+    waiting_ps = sum(
+        ps
+        for (actor, cause, _), ps in tally.stalls.items()
+        if actor in tally.accounted and cause != PREEMPTED
+    )
+    core = tally.board.core
+    core_pj = (core.active_uw * tally.core_busy_ps + core.waiting_uw * waiting_ps) // 10**6
+    if not tally.latency.count:
+        tally.latency.add(0)
+        tally.service.add(0)
+    storages = [a for a in actors if a in tally.storages]
     return Report(
         frames=frames,
-        elapsed_ps=trace.elapsed_ps,
-        latency=distribution([stop - start for start, stop in trace.frames]),
+        elapsed_ps=elapsed_ps,
+        latency=tally.latency.distribution(),
+        service=tally.service.distribution(),
         stall_ps={cause: stalls[cause] // frames for cause in sorted(stalls)},
-        moved={a: Moved(m.read // frames, m.written // frames) for a, m in moved.items()},
-        busy_ps=busy,
-        energy_pj=(_core_pj(busy[CORE], sum(stalls.values()), board) + _storage_pj(trace, board))
-        // frames,
+        stalled_on=by_subject,
+        moved={
+            a: Moved(tally.own[a].read // frames, tally.own[a].written // frames) for a in storages
+        },
+        others={a: Moved(m.read, m.written) for a, m in sorted(tally.others.items())},
+        failed={
+            a: failed for a in storages if (failed := tally.own[a].failed + tally.others[a].failed)
+        },
+        busy_ps={a: tally.busy[a] for a in actors},
+        energy_pj=(core_pj + tally.storage_pj) // frames,
+        awake_ps=(tally.core_busy_ps + waiting_ps) // frames,
+        erased={a: blocks / frames for a, blocks in sorted(tally.erased.items()) if blocks},
+        fates={model: _fate(counts) for model, counts in sorted(tally.counts.items())},
     )
 
 
-def distribution(times_ps: Sequence[int]) -> Distribution:
-    """Mean, median, 99th percentile and maximum of at least one time."""
-    ordered = sorted(times_ps)
-
-    def rank(percent: int) -> int:
-        return ordered[-(-percent * len(ordered) // 100) - 1]
-
-    return Distribution(sum(ordered) // len(ordered), rank(50), rank(99), ordered[-1])
-
-
-def _moved(trace: Trace, actor: str) -> Moved:
-    read = sum(s.nbytes for s in trace.of(actor) if s.kind == FETCH)
-    written = sum(s.nbytes for s in trace.of(actor) if s.kind == SPILL)
-    return Moved(read, written)
-
-
-def _core_pj(busy_ps: int, stall_ps: int, board: Board) -> int:
-    return (board.core.active_uw * busy_ps + board.core.waiting_uw * stall_ps) // 10**6
-
-
-def _storage_pj(trace: Trace, board: Board) -> int:
-    total = 0
-    for span in trace.spans:
-        if span.actor == CORE or span.kind == STALL:
-            continue
-        storage = board.storage(span.actor)
-        spill = span.kind == SPILL
-        total += storage.write_pj(span.nbytes) if spill else storage.read_pj(span.nbytes)
-    return total
+def _fate(counts: Counts) -> Fate:
+    lost = dict(sorted(counts.lost.items()))
+    return Fate(counts.offered, counts.done, counts.missed, counts.recomputed, lost)
 
 
 def inferences_until_worn(storage: Storage, written: int) -> int | None:
@@ -125,7 +166,7 @@ def inferences_until_worn(storage: Storage, written: int) -> int | None:
 def check(trace: Trace) -> None:
     """Raises SpillwayError where an actor is in two spans at once or an inference has a hole.
 
-    Within an inference busy + stall = elapsed for the core; for every actor
+    Within an inference busy + stall = elapsed for the model; for every actor
     busy + stall + idle = elapsed with idle never below 0.
     """
     for actor in trace.actors:
@@ -134,13 +175,16 @@ def check(trace: Trace) -> None:
             if span.start_ps < at or span.stop_ps < span.start_ps:
                 raise SpillwayError(f"trace: {actor} is in two places at {span.start_ps} ps")
             at = span.stop_ps
-    accounted = [0] * len(trace.frames)
-    for span in trace.of(CORE):
-        start_ps, stop_ps = trace.frames[span.frame]
-        accounted[span.frame] += min(span.stop_ps, stop_ps) - max(span.start_ps, start_ps)
-    for frame, ((start_ps, stop_ps), found) in enumerate(zip(trace.frames, accounted, strict=True)):
-        if found != stop_ps - start_ps:
+    whole = {(f.model, f.index): f for f in trace.records if not f.lost}
+    accounted = dict.fromkeys(whole, 0)
+    for span in trace.spans:
+        frame = whole.get((span.actor, span.frame))
+        if frame is not None:
+            inside = min(span.stop_ps, frame.stop_ps) - max(span.start_ps, frame.start_ps)
+            accounted[span.actor, span.frame] += max(0, inside)
+    for key, frame in whole.items():
+        if accounted[key] != frame.stop_ps - frame.start_ps:
             raise SpillwayError(
-                f"trace: core: inference {frame}: found {found} ps accounted for, "
-                f"wanted the {stop_ps - start_ps} ps that passed"
+                f"trace: {frame.model}: inference {frame.index}: found {accounted[key]} ps "
+                f"accounted for, wanted the {frame.stop_ps - frame.start_ps} ps that passed"
             )

@@ -8,16 +8,38 @@ from dataclasses import dataclass
 CORE = "core"
 
 COMPUTE, COPY, SPILL, FETCH, STALL = "compute", "copy", "spill", "fetch", "stall"
-"""Kinds of spans. A core copies where no DMA serves a storage."""
+ERASE, TASK, FILL, CARRY = "erase", "task", "fill", "carry"
+"""Kinds of spans. A core copies where no DMA serves a storage; a flash chip erases ahead; other
+users run tasks, a camera fills buffers, and DMA carries bytes for somebody else."""
 
 FETCH_NOT_DONE = "fetch not done"
 WINDOW_NOT_DRAINED = "spill window not drained"
 STORAGE_BUSY = "storage busy"
+SHARED = "storage shared"
+ERASING = "erasing"
 BUS = "bus"
 FLASH_WAIT = "flash wait"
+PREEMPTED = "preempted"
 LINK_RETRY = "link retry"
-CAUSES = (FETCH_NOT_DONE, WINDOW_NOT_DRAINED, STORAGE_BUSY, BUS, FLASH_WAIT, LINK_RETRY)
+LINK_ASLEEP = "link asleep"
+CAUSES = (
+    FETCH_NOT_DONE, WINDOW_NOT_DRAINED, STORAGE_BUSY, SHARED, ERASING, BUS, FLASH_WAIT, PREEMPTED,
+    LINK_RETRY, LINK_ASLEEP,
+)  # fmt: skip
 """Why an actor waited; a closed list."""
+
+CRC_ERROR = "crc error"
+LINK_LOST = "link lost"
+QUEUE_FULL = "queue full"
+NO_BUFFER = "no camera buffer"
+TOO_LATE = "deadline passed"
+BROWNED_OUT = "brown-out"
+OUTAGES = {"removed": "card removed", "link_down": "link down", "host_absent": "host absent"}
+LOSSES = (CRC_ERROR, LINK_LOST, QUEUE_FULL, NO_BUFFER, TOO_LATE, BROWNED_OUT, *OUTAGES.values())
+"""Why a frame was lost; a closed list. A transfer whose bytes came to harm has one as its cause."""
+
+OTHERS = -1
+"""The frame of what no frame asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +47,8 @@ class Span:
     """An actor was at one thing during [start_ps, stop_ps).
 
     `subject` is the op's kind or the tensor's name, `step` the op's index; `nbytes` the bytes that
-    the span moved, 0 for those that move none. `cause` is set for stalls.
+    the span moved, 0 for those that move none. `cause` is set for stalls, and for transfers that
+    failed.
     """
 
     start_ps: int
@@ -44,17 +67,39 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame of one model, from its arrival to its result or its loss.
+
+    `lost` says why it has none, "" where it has one; `runs` is how often its inference was begun,
+    the last time in [start_ps, stop_ps).
+    """
+
+    index: int
+    arrived_ps: int
+    start_ps: int
+    stop_ps: int
+    lost: str = ""
+    runs: int = 1
+    model: str = CORE
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
-    """Spans in the order in which they ended; `frames` are the (start, stop) of each inference."""
+    """Spans in the order in which they ended, and frames in the order in which they were over."""
 
     spans: tuple[Span, ...]
-    frames: tuple[tuple[int, int], ...]
+    records: tuple[Frame, ...]
     actors: tuple[str, ...]
+
+    @property
+    def frames(self) -> tuple[tuple[int, int], ...]:
+        """The (start, stop) of each inference of the main model that came to its end."""
+        return tuple((f.start_ps, f.stop_ps) for f in self.records if f.model == CORE and not f.lost)
 
     @property
     def elapsed_ps(self) -> int:
         """From 0 until the last actor came to rest."""
-        ends = [stop for _, stop in self.frames] + [s.stop_ps for s in self.spans]
+        ends = [f.stop_ps for f in self.records] + [s.stop_ps for s in self.spans]
         return max(ends, default=0)
 
     def of(self, actor: str) -> Iterator[Span]:

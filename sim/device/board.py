@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil, sqrt
 
+from sim.device.behaviour import CALM, Behaviour
 from sim.errors import PolicyError
 from sim.units import bytes_to_ps
 
@@ -86,6 +87,7 @@ class Storage:
     block_bytes: int = 0
     block_erase_ps: int = 0
     busy: Busy | None = None
+    behaviour: Behaviour = CALM
     dma: bool = True
     stalls_core: bool = False
     endurance_cycles: int | None = None
@@ -146,10 +148,13 @@ class Storage:
         """Energy that the storage itself takes for a read, beside the core's power."""
         return self.rounded_bytes(nbytes) * self.read_pj_per_byte
 
+    def program_pj(self, nbytes: int) -> int:
+        """Energy that the storage itself takes to write into erased blocks."""
+        return self.rounded_bytes(nbytes) * self.write_pj_per_byte
+
     def write_pj(self, nbytes: int) -> int:
         """Energy that the storage itself takes for a write and the erases before it."""
-        erased_pj = self.blocks(nbytes) * self.erase_pj_per_block
-        return self.rounded_bytes(nbytes) * self.write_pj_per_byte + erased_pj
+        return self.program_pj(nbytes) + self.blocks(nbytes) * self.erase_pj_per_block
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +292,11 @@ class Board:
     def with_profile(self, profile: CostProfile) -> Board:
         """The board with another kernel library on its core."""
         return replace(self, core=replace(self.core, profile=profile))
+
+    def with_storage(self, changed: Storage) -> Board:
+        """The board with another storage in the place of the one of that name."""
+        storages = tuple(changed if s.name == changed.name else s for s in self.storages)
+        return replace(self, storages=storages)
 
     def active_uw_at(self, supply_mv: int) -> float:
         """The core's active power at another supply voltage."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
 import simpy
+
+Process = Generator[simpy.Event, Any, None]
 
 
 class Clock(simpy.Environment):
@@ -11,3 +16,7 @@ class Clock(simpy.Environment):
     @property
     def now_ps(self) -> int:
         return int(self.now)
+
+    def until(self, at_ps: int) -> simpy.Event:
+        """The event of that instant, or of now if it has passed."""
+        return self.timeout(max(0, at_ps - self.now_ps))

@@ -1,41 +1,59 @@
-"""One process a storage or link: serves spills and fetches one after another."""
+"""One process a storage or link: serves spills, fetches and other requests one after another."""
 
 from __future__ import annotations
 
 import random
-from bisect import bisect_right
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 import simpy
 
 from sim.device.board import Storage
-from sim.engine.bus import Bus
-from sim.engine.clock import Clock
-from sim.trace import SPILL, STALL, STORAGE_BUSY, Span
-from sim.transfers import Transfer
-
-Process = Generator[simpy.Event, Any, None]
+from sim.engine.bus import Bus, rate
+from sim.engine.clock import Clock, Process
+from sim.engine.outage import Outages
+from sim.errors import SpillwayError
+from sim.tally import Log
+from sim.trace import (
+    CRC_ERROR,
+    ERASE,
+    ERASING,
+    LINK_ASLEEP,
+    LINK_LOST,
+    LINK_RETRY,
+    SHARED,
+    SPILL,
+    STALL,
+    STORAGE_BUSY,
+)
 
 
 @dataclass(slots=True, eq=False)
-class Job:
-    """A transfer on its way in one frame."""
+class Request:
+    """Bytes to write or read; `owner` is whose they are: a model's or another user's name.
 
-    transfer: Transfer
+    It may begin when all of `after` are done. `failed` says why the bytes did not get through.
+    """
+
+    kind: str
+    nbytes: int
     subject: str
+    owner: str
     frame: int
+    step: int
+    priority: int
     done: simpy.Event
-    after: list[Job]
+    after: list[Request] = field(default_factory=list)
     started_ps: int = 0
+    failed: str = ""
 
 
 class StorageActor:
-    """Serves requests in the order in which they were made.
+    """Serves requests by priority, and those of one owner in the order in which they were made.
 
-    A request waits for its turn, for the transfers it has to come after, for a busy storage, and
-    for a DMA channel. `spikes` are the times at which the storage was busy.
+    A request waits for its turn, for the requests it has to come after, for the storage's moods,
+    and for a DMA channel. `delays` are the times for which somebody's request had to wait since
+    the storage last had nothing to do, each with its cause.
     """
 
     def __init__(
@@ -43,73 +61,214 @@ class StorageActor:
         env: Clock,
         storage: Storage,
         bus: Bus,
-        dma: simpy.Resource,
+        dma: simpy.Resource | None,
         seed: int,
-        log: Callable[[Span], None],
+        log: Log,
+        kept_blocks: int = 0,
     ) -> None:
         self.env, self.storage, self.bus, self.dma, self.log = env, storage, bus, dma, log
-        self.turn = simpy.Resource(env, capacity=1)
-        self.spikes: list[tuple[int, int]] = []
+        self.moods = storage.behaviour
+        self.outages = Outages(env, random.Random(f"{seed}/{storage.name}/faults"))
+        self.queue: list[tuple[int, int, Request]] = []
+        self.asked = 0
+        self.outstanding = 0
+        self.delays: list[tuple[int, int, str]] = []
         self.random = random.Random(f"{seed}/{storage.name}")
+        self.arrival: simpy.Event | None = None
+        self.written_since_collection = 0
+        self.asked_bytes = self.waiting_bytes = self.given_up_bytes = 0
+        self.awake_until_ps = self.moods.sleep_after_ps
+        area = storage.blocks(self.moods.area_bytes) if storage.needs_erase else 0
+        self.most_erased = max(0, area - kept_blocks) if self.moods.erase_ahead else 0
+        self.erased = self.most_erased
+        env.process(self._serve())
 
-    def start(self, job: Job) -> None:
-        """Queues the job; its `done` event tells when the bytes are where they belong."""
-        self.bus.outstanding += 1
-        self.env.process(self._serve(job))
+    def start(self, request: Request) -> None:
+        """Queues the request; its `done` event tells when it is over, one way or the other."""
+        if not self.outstanding:
+            self.delays.clear()
+        self.asked += 1
+        self.asked_bytes += request.nbytes
+        self.outstanding += 1
+        self.waiting_bytes += request.nbytes
+        heappush(self.queue, (-request.priority, self.asked, request))
+        if self.arrival is not None:
+            arrival, self.arrival = self.arrival, None
+            arrival.succeed()
 
-    def spikes_since(self, start_ps: int) -> list[tuple[int, int]]:
-        """The spikes that ended after that time."""
-        return self.spikes[bisect_right(self.spikes, start_ps, key=lambda spike: spike[1]) :]
+    def delays_since(self, start_ps: int) -> list[tuple[int, int, str]]:
+        """The delays that ended after that time, in order."""
+        return [delay for delay in self.delays if delay[1] > start_ps]
 
-    def _serve(self, job: Job) -> Process:
-        with self.turn.request() as turn:
-            yield turn
-            for earlier in job.after:
-                if not earlier.done.processed:
-                    yield earlier.done
-            yield from self._be_busy(job)
-            if self.storage.dma:
+    def check(self, arrived_bytes: int) -> None:
+        """Raises SpillwayError unless all bytes asked for arrived, were given up, or still wait."""
+        found = arrived_bytes + self.given_up_bytes + self.waiting_bytes
+        if found != self.asked_bytes:
+            raise SpillwayError(
+                f"{self.storage.name}: bytes: found {found} accounted for, "
+                f"wanted the {self.asked_bytes} asked for"
+            )
+
+    def _serve(self) -> Process:
+        while True:
+            request = self._next()
+            if request is None:
+                if self.erased < self.most_erased and not self.queue:
+                    yield from self._erase_ahead()
+                    continue
+                yield self._something_new()
+                continue
+            began_ps = self.env.now_ps
+            if not self.outages.reason:
+                yield from self._wake(request)
+                yield from self._be_busy(request)
+            yield from self._attempts(request)
+            self.awake_until_ps = self.env.now_ps + self.moods.sleep_after_ps
+            self.outstanding -= 1
+            self.waiting_bytes -= request.nbytes
+            self.given_up_bytes += request.nbytes if request.failed else 0
+            if self.outstanding and request.frame < 0:
+                self.delays.append((began_ps, self.env.now_ps, SHARED))
+            request.done.succeed()
+
+    def _next(self) -> Request | None:
+        """Takes the first request that may begin; None where none of them may."""
+        if not self.queue:
+            return None
+        first = self.queue[0][2]
+        if all(earlier.done.triggered for earlier in first.after):
+            heappop(self.queue)
+            return first
+        blocked: set[str] = set()
+        for entry in sorted(self.queue):
+            request = entry[2]
+            if request.owner in blocked:
+                continue
+            if all(earlier.done.triggered for earlier in request.after):
+                self.queue.remove(entry)
+                self.queue.sort()
+                return request
+            blocked.add(request.owner)
+        return None
+
+    def _something_new(self) -> simpy.Event:
+        """A request's arrival, or the end of what those in the queue wait for."""
+        if self.arrival is None:
+            self.arrival = self.env.event()
+        pending = [
+            earlier.done
+            for _, _, request in self.queue
+            for earlier in request.after
+            if not earlier.done.triggered
+        ]
+        return self.env.any_of([self.arrival, *pending]) if pending else self.arrival
+
+    def _wake(self, request: Request) -> Process:
+        moods = self.moods
+        if moods.wake_ps and self.env.now_ps >= self.awake_until_ps:
+            yield from self._delay(request, moods.wake_ps, LINK_ASLEEP)
+
+    def _be_busy(self, request: Request) -> Process:
+        busy, moods = self.storage.busy, self.moods
+        writing = request.kind == SPILL
+        if busy is not None and busy.meets(writing=writing):
+            if self.random.random() < busy.probability:
+                yield from self._delay(
+                    request, busy.quantile_ps(self.random.random()), STORAGE_BUSY
+                )
+        if moods.collect_every_bytes and writing:
+            if self.written_since_collection >= moods.collect_every_bytes:
+                self.written_since_collection %= moods.collect_every_bytes
+                least, most = moods.collect_minimum_ps, moods.collect_maximum_ps
+                yield from self._delay(
+                    request, self.random.randint(least, most), STORAGE_BUSY
+                )
+            self.written_since_collection += request.nbytes
+
+    def _attempts(self, request: Request) -> Process:
+        """Moves the bytes, again where they got lost, until they are there or it is given up."""
+        request.started_ps = self.env.now_ps
+        for attempt in range(self.moods.retries + 1):
+            request.failed = self.outages.reason
+            if not request.failed and self._lost():
+                request.failed = LINK_LOST
+            if request.failed:
+                yield from self._delay(request, self.moods.waits_ps(attempt), LINK_RETRY)
+                continue
+            if self.storage.dma and self.dma is not None:
                 with self.dma.request() as channel:
                     yield channel
-                    yield from self._move(job)
+                    yield from self._move(request)
             else:
-                yield from self._move(job)
-        self.bus.outstanding -= 1
-        job.done.succeed()
+                yield from self._move(request)
+            if not request.failed:
+                return
 
-    def _be_busy(self, job: Job) -> Process:
-        busy = self.storage.busy
-        if busy is None or not busy.meets(writing=job.transfer.kind == SPILL):
-            return
-        if self.random.random() >= busy.probability:
-            return
-        start_ps = self.env.now_ps
-        yield self.env.timeout(busy.quantile_ps(self.random.random()))
-        self.spikes.append((start_ps, self.env.now_ps))
-        self._log(job, start_ps, STALL, 0, STORAGE_BUSY)
+    def _lost(self) -> bool:
+        return bool(self.moods.loss) and self.random.random() < self.moods.loss
 
-    def _move(self, job: Job) -> Process:
-        storage, nbytes = self.storage, job.transfer.nbytes
-        job.started_ps = self.env.now_ps
-        if job.transfer.kind == SPILL:
-            duration_ps, writing = storage.write_ps(nbytes), True
+    def _move(self, request: Request) -> Process:
+        storage, nbytes, writing = self.storage, request.nbytes, request.kind == SPILL
+        yield from self._erase_for(request)
+        request.started_ps = start_ps = self.env.now_ps
+        if not writing:
+            duration_ps = storage.read_ps(nbytes)
+        elif self.most_erased:
+            duration_ps = storage.program_ps(nbytes)
         else:
-            duration_ps, writing = storage.read_ps(nbytes), False
+            duration_ps = storage.write_ps(nbytes)
         stalls_core = writing and storage.stalls_core
         if storage.dma or stalls_core:
-            rate = storage.rounded_bytes(nbytes) * 10**12 // max(duration_ps, 1)
-            self.bus.enter(job, rate, stalls_core=stalls_core)
-            yield self.env.timeout(duration_ps)
-            self.bus.leave(job, stalls_core=stalls_core)
+            demand = rate(storage.rounded_bytes(nbytes), duration_ps) if storage.dma else 0
+            yield from self.bus.carry(
+                demand, duration_ps, request.priority, stalls_core=stalls_core
+            )
         else:
             yield self.env.timeout(duration_ps)
-        self._log(job, job.started_ps, job.transfer.kind, nbytes)
+        if self.outages.began_since(start_ps):
+            request.failed = self.outages.reason or self.outages.last
+        elif self.outages.damages():
+            request.failed = CRC_ERROR
+        else:
+            request.failed = ""
+        self._log(request, start_ps, request.kind, nbytes, request.failed)
 
-    def _log(self, job: Job, start_ps: int, kind: str, nbytes: int, cause: str = "") -> None:
-        transfer = job.transfer
+    def _erase_for(self, request: Request) -> Process:
+        """What the blocks that were erased ahead do not cover is erased now."""
+        if not self.most_erased or request.kind != SPILL:
+            return
+        needed = self.storage.blocks(request.nbytes)
+        at_hand = min(self.erased, needed)
+        self.erased -= at_hand
+        if needed > at_hand:
+            yield from self._erase(needed - at_hand, request.frame, ERASING)
+
+    def _erase_ahead(self) -> Process:
+        yield from self._erase(1, -1, SHARED)
+        self.erased += 1
+
+    def _erase(self, blocks: int, frame: int, cause: str) -> Process:
+        storage, start_ps = self.storage, self.env.now_ps
+        yield from self.bus.carry(
+            0, blocks * storage.block_erase_ps, 0, stalls_core=storage.stalls_core
+        )
+        if self.outstanding:
+            self.delays.append((start_ps, self.env.now_ps, ERASING))
         self.log(
-            Span(
-                start_ps, self.env.now_ps, self.storage.name, kind, job.subject,
-                job.frame, transfer.step, nbytes, cause,
-            )
+            start_ps, self.env.now_ps, storage.name, ERASE, "", frame, -1,
+            blocks * storage.block_bytes, cause,
+        )  # fmt: skip
+
+    def _delay(self, request: Request, duration_ps: int, cause: str) -> Process:
+        if not duration_ps:
+            return
+        start_ps = self.env.now_ps
+        yield self.env.timeout(duration_ps)
+        self.delays.append((start_ps, self.env.now_ps, cause))
+        self._log(request, start_ps, STALL, 0, cause)
+
+    def _log(self, request: Request, start_ps: int, kind: str, nbytes: int, cause: str) -> None:
+        self.log(
+            start_ps, self.env.now_ps, self.storage.name, kind, request.subject,
+            request.frame, request.step, nbytes, cause,
         )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What happens to a board beside one inference: frames, other users, storages' moods, faults."""
