@@ -21,7 +21,7 @@ from rich.table import Table
 from policies.timing import timing
 from sim.compare import Outcome, compare
 from sim.device.loader import load_board
-from sim.engine.run import simulate
+from sim.engine.run import play
 from sim.graph.tflite_reader import read
 from sim.policy import Goal, parse_choice
 from sim.program import place
@@ -43,7 +43,7 @@ def main(paths: list[Path]) -> int:
         head = place(graph).plan.size_bytes
         for part in (2, 4, 8):
             goal = Goal(head // part, runtime="static")
-            auto, *others = compare(graph, board, goal, choices, simulate).outcomes
+            auto, *others = compare(graph, board, goal, choices, play).outcomes
             best = min((o for o in others if o.report), key=lambda o: _rank(o, goal))
             good = _rank(auto, goal) <= _rank(best, goal)
             worse += not good

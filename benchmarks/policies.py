@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks.zoo import build
 from sim.compare import Outcome, compare
 from sim.device.loader import load_board
-from sim.engine.run import simulate
+from sim.engine.run import play
 from sim.graph.tflite_reader import read
 from sim.policy import Goal, parse_choice
 
@@ -43,7 +43,7 @@ def main(folder: Path) -> None:
 
 def _row(path: Path) -> list[str]:
     choices = [parse_choice(name) for name in POLICIES]
-    found = compare(read(path), load_board(BOARD), Goal(10**9, "arena"), choices, simulate)
+    found = compare(read(path), load_board(BOARD), Goal(10**9, "arena"), choices, play)
     base = found.outcomes[0]
     return [_cell(outcome, base) for outcome in found.outcomes]
 

@@ -60,6 +60,7 @@ class Trials:
         """What is to be least: picojoules, bytes, or picoseconds."""
         figures = {
             "latency": trial.timing.latency_ps,
+            "p99": trial.timing.latency_ps,
             "energy": trial.timing.energy_pj,
             "arena": trial.required,
             "activations": trial.program.plan.size_bytes,

@@ -12,7 +12,7 @@ from typing import Any
 from sim import __version__
 from sim.errors import SpillwayError
 
-MINIMIZE = ("latency", "energy", "arena", "activations")
+MINIMIZE = ("latency", "p99", "energy", "arena", "activations")
 KERNELS = ("reference", "cmsis_nn")
 RUNTIMES = ("tflm", "static")
 

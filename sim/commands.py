@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 def compare(options: argparse.Namespace) -> int:
     """Compares policies on a model and a board."""
     from sim.compare import compare as compare_policies
-    from sim.engine.run import simulate
+    from sim.engine.run import play
     from sim.result import comparison_document
 
     if options.front:
@@ -60,7 +60,7 @@ def compare(options: argparse.Namespace) -> int:
     choices = _choices(options.policy) or _all_policies()
     with progress_shown() as progress:
         found = compare_policies(
-            graph, board, goal, choices, simulate,
+            graph, board, goal, choices, play,
             frames=options.frames, seed=options.seed, progress=progress,
         )  # fmt: skip
     if options.json:
@@ -73,7 +73,7 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def _front(options: argparse.Namespace) -> int:
-    from sim.engine.run import simulate
+    from sim.engine.run import play
     from sim.front import front
     from sim.render.front import plot_front, show_front
     from sim.render.plot import check_plot
@@ -86,7 +86,7 @@ def _front(options: argparse.Namespace) -> int:
     name = Path(source.path).stem
     with progress_shown() as progress:
         found = front(
-            graph, board, goal, choices, simulate,
+            graph, board, goal, choices, play,
             frames=options.frames, seed=options.seed, progress=progress,
         )  # fmt: skip
     if options.plot is not None:
@@ -130,14 +130,14 @@ def _compare_and_deploy(
 ) -> int:
     from sim.compare import compare as compare_policies
     from sim.deployment import deploy_winner
-    from sim.engine.run import simulate
+    from sim.engine.run import play
     from sim.graph.tflite_reader import read_bytes
     from sim.result import comparison_document
 
     graph = read_bytes(source.data, source.path)
     with progress_shown() as progress:
         found = compare_policies(
-            graph, board, goal, choices, simulate,
+            graph, board, goal, choices, play,
             frames=frames, seed=seed, progress=progress, usage=usage,
         )  # fmt: skip
         progress("verifying the winner in LiteRT and TFLM")

@@ -13,13 +13,16 @@ from sim.policy import Choice, Goal
 from sim.program import Arena, Program, pack_graph, place
 from sim.progress import listening, stopped
 from sim.progress import report as report_progress
-from sim.report import Report, check, report
+from sim.report import Report
 from sim.shortfall import Shortfall, shortfall
-from sim.trace import Trace
+from sim.system import Resident, System
 from sim.usage import UNPACED, Usage
+from sim.workload.workload import IDLE, Workload
 
 TRIAL_FRAMES = 4
 """Inferences simulated to judge one setting among a policy's candidates."""
+TAIL_FRAMES = 400
+"""The same where the 99th percentile is to be least."""
 
 FAILURES = (ModelError, PlanError, PolicyError)
 """What a policy's row reports when the policy can't be applied, or makes what is not valid."""
@@ -27,10 +30,10 @@ FAILURES = (ModelError, PlanError, PolicyError)
 Progress = Callable[[str], None]
 
 
-class Simulate(Protocol):
-    """The engine: plays a program on a board."""
+class Play(Protocol):
+    """The engine: plays a system on a board, with time and bytes accounted for."""
 
-    def __call__(self, program: Program, board: Board, *, frames: int, seed: int) -> Trace: ...
+    def __call__(self, system: System, board: Board, *, frames: int, seed: int) -> Report: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,14 @@ class Outcome:
     report: Report | None = None
     proven: bool = False
     error: str = ""
+    frame_pj: int = 0
+    """Energy from one frame to the next, sleep in between included."""
 
     def fits(self, goal: Goal) -> bool:
-        return self.arena is not None and self.arena.required <= goal.sram_bytes
+        """Whether arena and energy are within what the goal allows."""
+        if self.arena is None or self.arena.required > goal.sram_bytes:
+            return False
+        return not goal.energy_pj or self.frame_pj <= goal.energy_pj
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +89,24 @@ def compare(
     board: Board,
     goal: Goal,
     choices: Sequence[Choice],
-    simulate: Simulate,
+    play: Play,
     *,
     frames: int = 1,
     seed: int = 0,
     progress: Progress | None = None,
     usage: Usage = UNPACED,
+    workload: Workload = IDLE,
+    residents: tuple[Resident, ...] = (),
 ) -> Comparison:
     """The best setting of each choice under the goal, and which of them wins.
 
+    Settings are tried on a board that does nothing else; what each choice comes to is played with
+    the workload and the other residents.
     Once a stop is asked for (sim.progress), each choice takes the best setting that it has by then.
     Raises PolicyError if not one of the choices can be applied.
     """
     with listening(progress or (lambda _: None)):
-        search = _Search(graph, board, goal, simulate, seed)
+        search = _Search(graph, board, goal, play, seed, usage, workload, residents)
         outcomes = tuple(search.best(choice, frames) for choice in choices)
     alive = [i for i, o in enumerate(outcomes) if o.program is not None]
     if not alive:
@@ -110,8 +122,11 @@ class _Search:
     graph: Graph
     board: Board
     goal: Goal
-    simulate: Simulate
+    play: Play
     seed: int
+    usage: Usage
+    workload: Workload
+    residents: tuple[Resident, ...]
 
     def best(self, choice: Choice, frames: int) -> Outcome:
         """The setting that serves the goal best, simulated for all frames."""
@@ -123,7 +138,7 @@ class _Search:
                     break
                 report_progress(f"trying {setting.name} {setting.params or ''}")
                 try:
-                    trial = self._run(self._make(setting), TRIAL_FRAMES)
+                    trial = self._try(self._make(setting))
                 except FAILURES as error:
                     failure = failure or error
                     continue
@@ -133,7 +148,7 @@ class _Search:
             failure = failure or error
         if best is None:
             return Outcome(choice, error=str(failure or f"{choice.name}: nothing to try"))
-        return self._run(best, frames)
+        return self._live(best, frames)
 
     def _settings(self, choice: Choice) -> Iterator[Choice]:
         """The candidates of the choice's last policy, after the ones before it as written."""
@@ -154,26 +169,41 @@ class _Search:
         program, packing = pack_graph(rewritten, runtime)
         return Outcome(choice, program, program.arena(), proven=packing.optimal)
 
-    def _run(self, outcome: Outcome, frames: int) -> Outcome:
+    def _try(self, outcome: Outcome) -> Outcome:
+        """Judges one setting among many, on a board that does nothing else."""
         assert outcome.program is not None
-        trace = self.simulate(outcome.program, self.board, frames=frames, seed=self.seed)
-        check(trace)
-        return replace(outcome, report=report(trace, self.board))
+        frames = TAIL_FRAMES if self.goal.minimize == "p99" else TRIAL_FRAMES
+        return self._played(outcome, System(outcome.program), frames)
+
+    def _live(self, outcome: Outcome, frames: int) -> Outcome:
+        """What the best setting comes to in its surroundings."""
+        assert outcome.program is not None
+        system = System(outcome.program, self.workload, self.residents)
+        return self._played(outcome, system, frames)
+
+    def _played(self, outcome: Outcome, system: System, frames: int) -> Outcome:
+        found = self.play(system, self.board, frames=frames, seed=self.seed)
+        frame_pj = self.usage.frame_pj(found, self.board)
+        return replace(outcome, report=found, frame_pj=frame_pj)
 
 
 def _rank(outcome: Outcome, goal: Goal) -> tuple[int, ...]:
-    """Less is better: first what fits, then the goal's figure, then the others."""
+    """Less is better: what fits, then the frames that fail, then the goal's figure, then others.
+
+    Frames count by the whole per cent, so that a single one does not decide.
+    """
     assert outcome.arena is not None and outcome.report is not None
     arena, latency = outcome.arena, outcome.report.latency.mean_ps
     if not outcome.fits(goal):
-        return (1, arena.required, latency)
+        return (1, max(0, arena.required - goal.sram_bytes), arena.required, latency)
     figures = {
         "latency": (latency, arena.required),
-        "energy": (outcome.report.energy_pj, arena.required),
+        "p99": (outcome.report.latency.p99_ps, arena.required),
+        "energy": (outcome.frame_pj, arena.required),
         "arena": (arena.required, latency),
         "activations": (arena.activations, latency),
     }
-    return (0, *figures[goal.minimize])
+    return (0, int(100 * outcome.report.fate.failed_share), *figures[goal.minimize])
 
 
 def _plainness(outcome: Outcome) -> int:

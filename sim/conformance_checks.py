@@ -28,7 +28,7 @@ from sim.deploy.inputs import input_sets
 from sim.deploy.runtime_protocol import Arrays
 from sim.deploy.runtimes import InputSets, RuntimeRefusal, run_litert, run_tflm
 from sim.device.loader import load_board
-from sim.engine.run import simulate
+from sim.engine.run import play, simulate
 from sim.errors import CannotFitError, MissingToolError, PolicyError
 from sim.graph.graph import OFFLINE_PLAN, Graph
 from sim.graph.tflite_reader import read_bytes
@@ -61,7 +61,7 @@ def least_activations(policy: Policy, graph: Graph, kernels: str = KERNELS[0]) -
     """
     goal = Goal(PLENTY_BYTES, "activations", kernels)
     choice = Choice((policy,), ((),))
-    arena = compare(graph, load_board(BOARD), goal, [choice], simulate).best.arena
+    arena = compare(graph, load_board(BOARD), goal, [choice], play).best.arena
     assert arena is not None
     return arena.activations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sim.compare import Outcome, Progress, Simulate, compare
+from sim.compare import Outcome, Play, Progress, compare
 from sim.device.board import Board
 from sim.errors import PolicyError
 from sim.graph.graph import Graph
@@ -62,7 +62,7 @@ def front(
     board: Board,
     goal: Goal,
     choices: Sequence[Choice],
-    simulate: Simulate,
+    play: Play,
     *,
     levels: int = LEVELS,
     frames: int = 1,
@@ -73,7 +73,7 @@ def front(
 
     Raises PolicyError if not one of the choices can be applied under any of them.
     """
-    search = _Search(graph, board, goal, simulate, frames, seed, progress or (lambda _: None))
+    search = _Search(graph, board, goal, play, frames, seed, progress or (lambda _: None))
     baseline = search.point(parse_choice("baseline"), goal.sram_bytes)
     found: list[Point] = []
     failures: list[str] = []
@@ -107,7 +107,7 @@ class _Search:
     graph: Graph
     board: Board
     goal: Goal
-    simulate: Simulate
+    play: Play
     frames: int
     seed: int
     progress: Progress
@@ -119,7 +119,7 @@ class _Search:
         """
         goal = replace(self.goal, sram_bytes=budget_bytes)
         found = compare(
-            self.graph, self.board, goal, (choice,), self.simulate,
+            self.graph, self.board, goal, (choice,), self.play,
             frames=self.frames, seed=self.seed,
             progress=lambda text: self.progress(f"under {budget_bytes:,} B: {text}"),
         )  # fmt: skip

@@ -18,20 +18,23 @@ from sim.plan.runtime import TFLM, Runtime
 ENTRY_POINTS = "sim.policies"
 SPECIAL = frozenset('()[],+="\\')
 """What has a meaning of its own where a choice is written."""
-MINIMIZE = ("latency", "energy", "arena", "activations")
+MINIMIZE = ("latency", "p99", "energy", "arena", "activations")
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
     """What is wanted: a required arena of at most `sram_bytes`, and least of `minimize`.
 
-    `runtime` and `kernels` are what the model is to run on (see sim.plan.runtime).
+    `runtime` and `kernels` are what the model is to run on (see sim.plan.runtime). `energy_pj` is
+    the most that a frame may take, 0 for any. "p99" is the 99th percentile of the latency, which
+    only a simulation tells; policies take it for the latency.
     """
 
     sram_bytes: int
     minimize: str = "latency"
     kernels: str = "reference"
     runtime: str = TFLM
+    energy_pj: int = 0
 
     @property
     def target(self) -> Runtime:

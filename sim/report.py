@@ -9,7 +9,7 @@ from sim.device.board import Board, Storage
 from sim.errors import SpillwayError
 from sim.statistics import Distribution
 from sim.tally import Counts, Tally
-from sim.trace import CORE, PREEMPTED, Trace
+from sim.trace import CORE, PREEMPTED, TASK, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class Report:
     frames: int
     elapsed_ps: int
     latency: Distribution
+    service: Distribution
     stall_ps: dict[str, int]
     moved: dict[str, Moved]
     busy_ps: dict[str, int]
     energy_pj: int
-    service: Distribution | None = None
     awake_ps: int = 0
     stalled_on: Mapping[tuple[str, str], int] = field(default_factory=dict)
     others: Mapping[str, Moved] = field(default_factory=dict)
@@ -89,7 +89,8 @@ class Report:
 def report(trace: Trace, board: Board) -> Report:
     """The figures of a trace with at least one inference."""
     models = dict.fromkeys((CORE, *(record.model for record in trace.records)))
-    tally = Tally(board, models=models)
+    tasks = dict.fromkeys(span.actor for span in trace.spans if span.kind == TASK)
+    tally = Tally(board, models=models, tasks=tasks)
     for span in trace.spans:
         tally.add(
             span.start_ps, span.stop_ps, span.actor, span.kind, span.subject, span.frame,
@@ -118,11 +119,13 @@ def summed(tally: Tally, actors: Sequence[str], elapsed_ps: int) -> Report:
         if actor in tally.accounted and cause != PREEMPTED
     )
     core = tally.board.core
-    core_pj = (core.active_uw * tally.core_busy_ps + core.waiting_uw * waiting_ps) // 10**6
+    core_pj = (core.active_uw * tally.core_busy_ps() + core.waiting_uw * waiting_ps) // 10**6
     if not tally.latency.count:
         tally.latency.add(0)
         tally.service.add(0)
     storages = [a for a in actors if a in tally.storages]
+    own = {a: tally.bytes(a, others=False) for a in storages}
+    others = {a: tally.bytes(a, others=True) for a in storages}
     return Report(
         frames=frames,
         elapsed_ps=elapsed_ps,
@@ -130,17 +133,13 @@ def summed(tally: Tally, actors: Sequence[str], elapsed_ps: int) -> Report:
         service=tally.service.distribution(),
         stall_ps={cause: stalls[cause] // frames for cause in sorted(stalls)},
         stalled_on=by_subject,
-        moved={
-            a: Moved(tally.own[a].read // frames, tally.own[a].written // frames) for a in storages
-        },
-        others={a: Moved(m.read, m.written) for a, m in sorted(tally.others.items())},
-        failed={
-            a: failed for a in storages if (failed := tally.own[a].failed + tally.others[a].failed)
-        },
+        moved={a: Moved(own[a].read // frames, own[a].written // frames) for a in storages},
+        others={a: Moved(m.read, m.written) for a, m in others.items() if m.read or m.written},
+        failed={a: failed for a in storages if (failed := own[a].failed + others[a].failed)},
         busy_ps={a: tally.busy[a] for a in actors},
         energy_pj=(core_pj + tally.storage_pj) // frames,
-        awake_ps=(tally.core_busy_ps + waiting_ps) // frames,
-        erased={a: blocks / frames for a, blocks in sorted(tally.erased.items()) if blocks},
+        awake_ps=(tally.core_busy_ps() + waiting_ps) // frames,
+        erased={a: blocks / frames for a in storages if (blocks := tally.erased(a))},
         fates={model: _fate(counts) for model, counts in sorted(tally.counts.items())},
     )
 
@@ -175,7 +174,7 @@ def check(trace: Trace) -> None:
             if span.start_ps < at or span.stop_ps < span.start_ps:
                 raise SpillwayError(f"trace: {actor} is in two places at {span.start_ps} ps")
             at = span.stop_ps
-    whole = {(f.model, f.index): f for f in trace.records if not f.lost}
+    whole = {(f.model, f.number): f for f in trace.records if not f.lost}
     accounted = dict.fromkeys(whole, 0)
     for span in trace.spans:
         frame = whole.get((span.actor, span.frame))
@@ -185,6 +184,6 @@ def check(trace: Trace) -> None:
     for key, frame in whole.items():
         if accounted[key] != frame.stop_ps - frame.start_ps:
             raise SpillwayError(
-                f"trace: {frame.model}: inference {frame.index}: found {accounted[key]} ps "
+                f"trace: {frame.model}: inference {frame.number}: found {accounted[key]} ps "
                 f"accounted for, wanted the {frame.stop_ps - frame.start_ps} ps that passed"
             )

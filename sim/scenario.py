@@ -1,34 +1,48 @@
-"""Scenario: which model runs on which board, for which goal, under which policies; as YAML."""
+"""Scenario: which model runs on which board, through what, under which policies; as YAML."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sim.device.located_yaml import Located, did_you_mean, read_yaml
+from sim.device.section import arguments, read_entries, require
 from sim.errors import ConfigError, PolicyError
-from sim.plan.runtime import RUNTIMES, TFLM
-from sim.policy import MINIMIZE, Choice, make_policy, parse_choice
-from sim.units import CHARGE, TIME, Dimension, UnitError, parse, parse_size
+from sim.plan.runtime import TFLM
+from sim.policy import Choice, make_policy, parse_choice
+from sim.system import SHARED_ARENA
 from sim.usage import UNPACED, Usage
+from sim.workload.arrivals import BACK_TO_BACK, Arrivals
+from sim.workload.loader import Section, read_arrivals, read_moods, read_workload
+from sim.workload.schema import GOAL, RESIDENT, SCENARIO
+from sim.workload.workload import IDLE, Workload
 
 ENTRY_POINTS = "sim.scenarios"
-_KEYS = (
-    "name", "title", "model", "board", "goal", "kernels", "runtime", "frames", "seed", "policies",
-    "period", "battery", "profile",
-)  # fmt: skip
-_REQUIRED = ("model", "board", "policies")
-_GOAL_KEYS = ("sram", "minimize")
-KERNELS = ("reference", "cmsis_nn")
+SECTIONS = ("goal", "policies", "workload", "camera", "background", "storages", "faults", "also")
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """Another model on the board and the policy it runs under (see sim.system.Resident)."""
+
+    name: str
+    model: Path
+    choice: Choice
+    arena: str = SHARED_ARENA
+    gates: float | None = None
+    arrivals: Arrivals | None = None
+    priority: int = 0
+    deadline_ps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`sram_bytes` None: what the board's largest usable bank leaves.
+    """`sram_bytes` None: what the board's largest usable bank leaves; `energy_pj` 0: any energy.
 
-    In YAML, `period` is the time from frame to frame and `battery` its charge. `profile` None: the
-    board's own cost profile.
+    `usage` is the pace and the battery, `moods` what changes in the behaviour of the board's
+    storages. `profile` None: the board's own cost profile.
     """
 
     name: str
@@ -45,6 +59,10 @@ class Scenario:
     runtime: str = TFLM
     usage: Usage = UNPACED
     profile: str | None = None
+    energy_pj: int = 0
+    workload: Workload = IDLE
+    companions: tuple[Companion, ...] = ()
+    moods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
 
 def find_scenario(name: str | Path) -> Path:
@@ -80,86 +98,55 @@ def load_scenario(name: str | Path) -> Scenario:
         root = read_yaml(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(path, None, "file", str(error), "a YAML file in UTF-8") from None
-    fields = root.mapping("scenario")
-    _refuse_unknown(root, _KEYS, "scenario")
-    for key in _REQUIRED:
-        if key not in fields:
-            raise ConfigError(path, root.line, key, "nothing", "a value")
-    goal = fields["goal"].mapping("goal") if "goal" in fields else {}
-    if "goal" in fields:
-        _refuse_unknown(fields["goal"], _GOAL_KEYS, "goal")
+    top = root.mapping("scenario")
+    entries = read_entries(root, SCENARIO, "", others=SECTIONS)
+    require(entries, SCENARIO, root, "")
+    if "policies" not in top:
+        raise ConfigError(path, root.line, "policies", "nothing", "a list of policies")
+    values = arguments(entries, SCENARIO)
+    goal = arguments(read_entries(top["goal"], GOAL, "goal"), GOAL) if "goal" in top else {}
+    period_ps, battery_uah = values.pop("period_ps", 0), values.pop("battery_uah", 0)
+    warm_up = values.pop("warm_up", 0)
+    if warm_up >= values.get("frames", 1):
+        raise entries["warm_up"].located.error("warm_up", "fewer than the frames")
+    workload = read_workload(top, period_ps=period_ps, warm_up=warm_up, folder=path.parent)
     return Scenario(
-        name=_text(fields, "name", path.stem),
         file=str(path),
-        model=path.parent / _text(fields, "model"),
-        board=_text(fields, "board"),
-        sram_bytes=_size(goal, "sram"),
-        minimize=_one_of(goal, "minimize", MINIMIZE, "latency"),
-        choices=_choices(fields["policies"]),
-        frames=_count(fields, "frames", 1, least=1),
-        seed=_count(fields, "seed", 0, least=0),
-        kernels=_one_of(fields, "kernels", KERNELS, "reference"),
-        title=_text(fields, "title", ""),
-        runtime=_one_of(fields, "runtime", RUNTIMES, TFLM),
-        profile=_text(fields, "profile", "") or None,
-        usage=Usage(_quantity(fields, "period", TIME), _quantity(fields, "battery", CHARGE)),
+        choices=_choices(top["policies"]),
+        usage=Usage(workload.arrivals.mean_gap_ps, battery_uah),
+        workload=workload,
+        companions=_companions(top, path.parent),
+        moods=read_moods(top),
+        sram_bytes=goal.get("sram_bytes"),
+        minimize=goal.get("minimize", "latency"),
+        energy_pj=goal.get("energy_pj", 0),
+        **{"name": path.stem, **values, "model": path.parent / values["model"]},
     )
 
 
-def _refuse_unknown(node: Located, known: tuple[str, ...], where: str) -> None:
-    for key in node.mapping(where):
-        if key not in known:
-            line = node.key_lines.get(key, node.line)
-            raise ConfigError(node.file, line, where, key, did_you_mean(key, list(known)))
+def _companions(top: Section, folder: Path) -> tuple[Companion, ...]:
+    if "also" not in top:
+        return ()
+    found = top["also"].mapping("also")
+    return tuple(_companion(name, node, folder) for name, node in found.items())
 
 
-def _text(fields: dict[str, Located], key: str, default: str | None = None) -> str:
-    if key not in fields and default is not None:
-        return default
-    value = fields[key].value
-    if not isinstance(value, str) or not value.strip():
-        raise fields[key].error(key, "a text")
-    return value.strip()
-
-
-def _count(fields: dict[str, Located], key: str, default: int, *, least: int) -> int:
-    if key not in fields:
-        return default
-    value = fields[key].value
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise fields[key].error(key, f"a whole number, {least} or above")
-    return value
-
-
-def _size(fields: dict[str, Located], key: str) -> int | None:
-    if key not in fields:
-        return None
+def _companion(name: str, node: Located, folder: Path) -> Companion:
+    where = f"also.{name}"
+    entries = read_entries(node, RESIDENT, where)
+    require(entries, RESIDENT, node, where)
+    values = arguments(entries, RESIDENT)
+    pace = read_arrivals(values, entries, where, folder=folder)
+    arrivals = None if pace.kind == BACK_TO_BACK else pace
+    if ("gates" in values) == (arrivals is not None):
+        raise node.error(where, "either passes:, or a period: of its own")
+    policy = values.pop("policy", "plan")
     try:
-        return parse_size(fields[key].value)
-    except UnitError as error:
-        raise fields[key].error(key, error.wanted) from None
-
-
-def _quantity(fields: dict[str, Located], key: str, dimension: Dimension) -> int:
-    """The quantity in its base unit; 0 where it is not given."""
-    if key not in fields:
-        return 0
-    try:
-        found = parse(fields[key].value, dimension)
-    except UnitError as error:
-        raise fields[key].error(key, error.wanted) from None
-    if not found:
-        raise fields[key].error(key, f"{dimension.name} above 0")
-    return found
-
-
-def _one_of(fields: dict[str, Located], key: str, names: tuple[str, ...], default: str) -> str:
-    if key not in fields:
-        return default
-    value = fields[key].value
-    if value not in names:
-        raise fields[key].error(key, did_you_mean(value, list(names)))
-    return str(value)
+        choice = parse_choice(policy)
+    except PolicyError as error:
+        raise entries["policy"].located.error(f"{where}.policy", str(error)) from None
+    model = folder / values.pop("model")
+    return Companion(name, model, choice, arrivals=arrivals, **values)
 
 
 def _choices(node: Located) -> tuple[Choice, ...]:

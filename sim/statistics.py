@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import sqrt
 from statistics import NormalDist, fmean, stdev
 
 EXACT = 4096
-"""So many values are kept as they are; beyond that they are counted in classes."""
+"""From so many values on they are counted in classes; fewer are kept as they are."""
 CLASS_BITS = 12
-"""Classes hold values that agree in this many leading bits: within 1/4,096 of each other."""
+"""Classes hold values that agree in this many leading bits: within 1/2,048 of each other."""
 BATCHES = 32
 CONFIDENCE = 0.95
 
@@ -36,64 +38,72 @@ class Distribution:
 class Sample:
     """Values one by one; memory is bounded however many come.
 
-    Up to EXACT values the percentiles are exact, beyond that within 1/4,096.
+    Percentiles of fewer than EXACT values are exact, of more within 1/2,048.
     """
 
     def __init__(self) -> None:
-        self.count = self.total = 0
-        self.least = self.most = 0
-        self._values: list[int] | None = []
+        self._new: list[int] = []
+        self._classed = 0
+        self._total = self._most = 0
+        self._least: int | None = None
         self._classes: dict[int, int] = {}
         self._batches = _Batches()
 
     def add(self, value: int) -> None:
         """Takes a value of 0 or more."""
-        self.least = value if not self.count else min(self.least, value)
-        self.most = max(self.most, value)
-        self.count += 1
-        self.total += value
-        self._batches.add(value)
-        if self._values is None:
-            self._classify(value)
-            return
-        self._values.append(value)
-        if len(self._values) > EXACT:
-            for earlier in self._values:
-                self._classify(earlier)
-            self._values = None
+        self._new.append(value)
+        if len(self._new) == EXACT:
+            self._classify()
 
-    def _classify(self, value: int) -> None:
-        key = value >> max(0, value.bit_length() - CLASS_BITS) << max(
-            0, value.bit_length() - CLASS_BITS
-        )
-        self._classes[key] = self._classes.get(key, 0) + 1
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return self._classed + len(self._new)
 
-    def at_ranks(self, ranks: Iterable[int]) -> list[int]:
-        """The values at these ranks, the least being 1; in the order asked."""
-        if self._values is not None:
-            ordered = sorted(self._values)
-            return [ordered[rank - 1] for rank in ranks]
-        keys = sorted(self._classes)
-        found = []
-        for rank in ranks:
-            seen = 0
-            for key in keys:
-                seen += self._classes[key]
-                if seen >= rank:
-                    break
-            found.append(self.most if rank >= self.count else max(self.least, key))
-        return found
+    def _classify(self) -> None:
+        """Counts the values that are kept in classes, and keeps them no longer."""
+        for value in self._new:
+            shift = max(0, value.bit_length() - CLASS_BITS)
+            key = value >> shift << shift
+            self._classes[key] = self._classes.get(key, 0) + 1
+            self._batches.add(value)
+        least = min(self._new)
+        self._least = least if self._least is None else min(self._least, least)
+        self._most = max(self._most, *self._new)
+        self._total += sum(self._new)
+        self._classed += len(self._new)
+        self._new.clear()
 
     def distribution(self) -> Distribution:
         """Of at least one value."""
-        low, high = rank_interval(self.count, 99)
-        p50, p90, p99, p99_low, p99_high = self.at_ranks(
-            (rank(self.count, 50), rank(self.count, 90), rank(self.count, 99), low, high)
+        count = self.count
+        if self._classed:
+            if self._new:
+                self._classify()
+            total, most, error = self._total, self._most, self._batches.error()
+        else:
+            batches = _Batches()
+            for value in self._new:
+                batches.add(value)
+            total, most, error = sum(self._new), max(self._new), batches.error()
+        low, high = rank_interval(count, 99)
+        p50, p90, p99, p99_low, p99_high = self._at_ranks(
+            (rank(count, 50), rank(count, 90), rank(count, 99), low, high)
         )
-        return Distribution(
-            self.total // self.count, p50, p99, self.most, p90,
-            round(self._batches.error()), p99_low, p99_high,
-        )  # fmt: skip
+        return Distribution(total // count, p50, p99, most, p90, round(error), p99_low, p99_high)
+
+    def _at_ranks(self, ranks: Iterable[int]) -> list[int]:
+        """The values at these ranks, the least being 1; in the order asked."""
+        if not self._classed:
+            ordered = sorted(self._new)
+            return [ordered[rank - 1] for rank in ranks]
+        keys = sorted(self._classes)
+        ends = list(accumulate(self._classes[key] for key in keys))
+        assert self._least is not None
+        return [
+            self._most if rank >= self._classed else max(self._least, keys[bisect_left(ends, rank)])
+            for rank in ranks
+        ]
 
 
 class _Batches:
@@ -166,7 +176,7 @@ def student(freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + sum(term / freedom ** (n + 1) for n, term in enumerate(terms))
+    return float(z) + sum(term / float(freedom) ** (n + 1) for n, term in enumerate(terms))
 
 
 def distribution(values: Iterable[int]) -> Distribution:

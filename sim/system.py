@@ -38,6 +38,11 @@ class System:
     residents: tuple[Resident, ...] = ()
 
 
+def input_bytes(program: Program) -> int:
+    """Bytes of a program's inputs: what a frame is."""
+    return sum(program.graph.tensors[t].nbytes for t in program.graph.inputs)
+
+
 def taken_bytes(residents: tuple[Resident, ...], camera_bytes: int) -> int:
     """SRAM that the main program can't have: buffers, arenas of others, their part of a shared one.
 

@@ -1,4 +1,4 @@
-"""Tally: figures counted while the simulation runs, in memory that does not grow with the frames."""
+"""Tally: figures counted while a simulation runs, in memory that its frames don't fill."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 from sim.device.board import Board
 from sim.errors import SpillwayError
 from sim.statistics import Sample
-from sim.trace import CORE, ERASE, FETCH, OTHERS, SPILL, STALL, TASK, Frame
+from sim.trace import CORE, ERASE, FETCH, OTHERS, SPILL, STALL, Frame
 
 
 class Log(Protocol):
@@ -20,6 +20,10 @@ class Log(Protocol):
         self, start_ps: int, stop_ps: int, actor: str, kind: str, subject: str, frame: int,
         step: int, nbytes: int, cause: str, /,
     ) -> None: ...  # fmt: skip
+
+
+Move = tuple[str, str, int, str, bool]
+"""Storage, kind, bytes, why they came to harm, and whether somebody else than a model asked."""
 
 
 @dataclass(slots=True)
@@ -43,29 +47,33 @@ class Counts:
 
 
 class Tally:
-    """Spans and frames in, sums out. `warm_up` frames of the main model are left out of all sums.
+    """Spans and frames in, sums out; `warm_up` frames of the main model are left out of the sums.
 
-    Times are summed by actor, stalls by actor, cause and subject; a model's inferences are checked
-    to be accounted for to the picosecond. `arrived` are the bytes that came safely through each
-    storage since the start, warm-up and all.
+    `tasks` are the actors that work on the core beside the models. Times are summed by actor,
+    stalls by actor, cause and subject; a model's inferences are checked to be accounted for to the
+    picosecond. `arrived` are the bytes that came safely through each storage, warm-up and all.
     """
 
-    def __init__(self, board: Board, *, models: Iterable[str] = (CORE,), warm_up: int = 0) -> None:
-        self.board, self.warm_up = board, warm_up
+    def __init__(
+        self,
+        board: Board,
+        *,
+        models: Iterable[str] = (CORE,),
+        tasks: Iterable[str] = (),
+        warm_up: int = 0,
+    ) -> None:
+        self.board, self.warm_up, self.tasks = board, warm_up, tuple(tasks)
         self.storages = {s.name: s for s in board.storages}
         self.accounted = dict.fromkeys(models, 0)
         self.began_ps = self.ended_ps = 0
         self.arrived: dict[str, int] = defaultdict(int)
+        self.busy: dict[str, int] = defaultdict(int)
         self._restart()
 
     def _restart(self) -> None:
-        self.busy: dict[str, int] = defaultdict(int)
+        self.busy.clear()
         self.stalls: dict[tuple[str, str, str], int] = defaultdict(int)
-        self.own: dict[str, Bytes] = defaultdict(Bytes)
-        self.others: dict[str, Bytes] = defaultdict(Bytes)
-        self.tasks_ps = 0
-        self.erased: dict[str, int] = defaultdict(int)
-        self.storage_pj = 0
+        self.moves: dict[Move, int] = defaultdict(int)
         self.latency, self.service = Sample(), Sample()
         self.counts: dict[str, Counts] = defaultdict(Counts)
 
@@ -75,40 +83,63 @@ class Tally:
     ) -> None:  # fmt: skip
         """Counts a span."""
         duration_ps = stop_ps - start_ps
-        if kind == STALL:
-            self.stalls[actor, cause, subject] += duration_ps
-        else:
-            self.busy[actor] += duration_ps
         if actor in self.accounted:
             self.accounted[actor] += duration_ps
-        elif kind == TASK:
-            self.tasks_ps += duration_ps
-        elif kind in (SPILL, FETCH, ERASE):
-            self._moved(actor, kind, frame, nbytes, cause)
-
-    def _moved(self, actor: str, kind: str, frame: int, nbytes: int, cause: str) -> None:
-        storage = self.storages[actor]
-        ahead = storage.behaviour.erase_ahead
-        if kind == ERASE:
-            blocks = nbytes // storage.block_bytes
-            self.erased[actor] += blocks
-            self.storage_pj += blocks * storage.erase_pj_per_block
+        if kind == STALL:
+            self.stalls[actor, cause, subject] += duration_ps
             return
-        account = (self.others if frame == OTHERS else self.own)[actor]
-        if kind == FETCH:
-            self.storage_pj += storage.read_pj(nbytes)
-        else:
-            self.storage_pj += storage.program_pj(nbytes) if ahead else storage.write_pj(nbytes)
-            if not ahead:
-                self.erased[actor] += storage.blocks(nbytes)
-        if not cause:
-            self.arrived[actor] += nbytes
-        if cause:
-            account.failed += nbytes
-        elif kind == FETCH:
-            account.read += nbytes
-        else:
-            account.written += nbytes
+        self.busy[actor] += duration_ps
+        if nbytes and actor in self.storages:
+            self.moves[actor, kind, nbytes, cause, frame == OTHERS] += 1
+            if kind != ERASE and not cause:
+                self.arrived[actor] += nbytes
+
+    def worked(self, model: str, work_ps: int) -> None:
+        """Counts a model's computing that nobody wants the spans of."""
+        self.busy[model] += work_ps
+        self.accounted[model] += work_ps
+
+    def bytes(self, actor: str, *, others: bool) -> Bytes:
+        """What a storage moved for the models, or for all others."""
+        found = Bytes()
+        for (name, kind, nbytes, cause, by_others), count in self.moves.items():
+            if name != actor or by_others != others or kind == ERASE:
+                continue
+            if cause:
+                found.failed += count * nbytes
+            elif kind == FETCH:
+                found.read += count * nbytes
+            else:
+                found.written += count * nbytes
+        return found
+
+    def erased(self, actor: str) -> int:
+        """Blocks that were erased: ahead, or with each write."""
+        storage = self.storages[actor]
+        blocks = 0
+        for (name, kind, nbytes, _, _), count in self.moves.items():
+            if name != actor or kind == FETCH:
+                continue
+            if kind == ERASE:
+                blocks += count * (nbytes // storage.block_bytes)
+            elif not storage.behaviour.erase_ahead:
+                blocks += count * storage.blocks(nbytes)
+        return blocks
+
+    @property
+    def storage_pj(self) -> int:
+        """Energy of all transfers and erases, those that failed among them."""
+        total = 0
+        for (name, kind, nbytes, _, _), count in self.moves.items():
+            storage = self.storages[name]
+            if kind == FETCH:
+                total += count * storage.read_pj(nbytes)
+            elif kind == SPILL:
+                total += count * storage.program_pj(nbytes)
+        return total + sum(
+            self.erased(name) * storage.erase_pj_per_block
+            for name, storage in self.storages.items()
+        )
 
     def inference(self, model: str, start_ps: int, stop_ps: int) -> None:
         """An inference is over: the model's spans must add up to the time that passed.
@@ -142,8 +173,6 @@ class Tally:
             self.began_ps = frame.stop_ps
             self._restart()
 
-    @property
     def core_busy_ps(self) -> int:
         """Time in which the core worked: for models and for other tasks."""
-        return sum(self.busy[model] for model in self.accounted) + self.tasks_ps
-
+        return sum(self.busy[actor] for actor in (*self.accounted, *self.tasks))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 CORE = "core"
 
@@ -66,15 +67,14 @@ class Span:
         return self.stop_ps - self.start_ps
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A frame of one model, from its arrival to its result or its loss.
 
     `lost` says why it has none, "" where it has one; `runs` is how often its inference was begun,
     the last time in [start_ps, stop_ps).
     """
 
-    index: int
+    number: int
     arrived_ps: int
     start_ps: int
     stop_ps: int
@@ -94,7 +94,9 @@ class Trace:
     @property
     def frames(self) -> tuple[tuple[int, int], ...]:
         """The (start, stop) of each inference of the main model that came to its end."""
-        return tuple((f.start_ps, f.stop_ps) for f in self.records if f.model == CORE and not f.lost)
+        return tuple(
+            (f.start_ps, f.stop_ps) for f in self.records if f.model == CORE and not f.lost
+        )
 
     @property
     def elapsed_ps(self) -> int:

@@ -26,11 +26,11 @@ class Usage:
 
     def frame_ps(self, report: Report) -> int:
         """From one frame to the next: never less than an inference takes."""
-        return max(self.period_ps, report.latency.mean_ps)
+        return max(self.period_ps, report.service.mean_ps)
 
     def frame_pj(self, report: Report, board: Board) -> int:
         """Energy from one frame to the next: the inference, and sleep until the next one."""
-        asleep_ps = self.frame_ps(report) - report.latency.mean_ps
+        asleep_ps = max(0, self.frame_ps(report) - report.awake_ps)
         return report.energy_pj + asleep_ps * board.core.resting_uw // UW_PS_PER_PJ
 
     def battery_days(self, report: Report, board: Board) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 from sim.compare import TRIAL_FRAMES, Comparison, Outcome, compare
 from sim.device.board import Board
 from sim.device.loader import load_board
-from sim.engine.run import simulate as engine
+from sim.engine.run import play as engine
+from sim.engine.run import simulate
 from sim.errors import CannotFitError, ModelError, PlanError, PolicyError, SpillwayError
 from sim.graph.graph import Graph
 from sim.policy import MINIMIZE, Choice, Goal, Policy, parse_choice
-from sim.program import Program, pack_graph, place
-from sim.report import report
-from sim.trace import BUS, COMPUTE, CORE, STALL, Span, Trace
+from sim.program import pack_graph, place
+from sim.report import Report, report
+from sim.system import System
+from sim.trace import BUS, COMPUTE, CORE, STALL, Span
 from tests.graphs import Net, unet
+from tests.traces import hand_made
 
 BOARD = load_board("arduino_portenta_h7")
 PLENTY = Goal(10**9)
@@ -77,16 +80,16 @@ class Broken(Toy):
         raise self.error
 
 
-def simulate(program: Program, board: Board, *, frames: int, seed: int) -> Trace:
+def play(system: System, board: Board, *, frames: int, seed: int) -> Report:
     """What the graph's name says, and every inference the same."""
-    work_ps, stall_ps = map(int, program.graph.name.split("/"))
+    work_ps, stall_ps = map(int, system.program.graph.name.split("/"))
     each_ps, spans = work_ps + stall_ps, []
     for frame in range(frames):
         start, middle, stop = (frame * each_ps + t for t in (0, work_ps, each_ps))
         spans.append(Span(start, middle, CORE, COMPUTE, "RELU", frame, 0))
         spans.append(Span(middle, stop, CORE, STALL, "RELU", frame, 0, 0, BUS))
     ends = tuple((frame * each_ps, (frame + 1) * each_ps) for frame in range(frames))
-    return Trace(tuple(spans), ends, (CORE,))
+    return report(hand_made(spans, ends, (CORE,)), board)
 
 
 def choice(*policies: Policy) -> Choice:
@@ -95,7 +98,7 @@ def choice(*policies: Policy) -> Choice:
 
 def compared(goal: Goal, *policies: Policy, frames: int = 1) -> Comparison:
     choices = [choice(policy) for policy in policies]
-    return compare(net(16, "1/0"), BOARD, goal, choices, simulate, frames=frames)
+    return compare(net(16, "1/0"), BOARD, goal, choices, play, frames=frames)
 
 
 toys = st.builds(
@@ -184,7 +187,7 @@ def test_a_failing_policy_is_reported_in_its_row(error: SpillwayError) -> None:
 @pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
 def test_a_failing_first_policy_of_a_row_is_reported(error: SpillwayError) -> None:
     row = choice(Broken(error=error), Toy(16))
-    found = compare(net(16, "1/0"), BOARD, PLENTY, [row, choice(Toy(32))], simulate)
+    found = compare(net(16, "1/0"), BOARD, PLENTY, [row, choice(Toy(32))], play)
     assert [o.error for o in found.outcomes] == [str(error), ""]
     assert found.winner == 1
 
@@ -207,11 +210,10 @@ def test_if_all_fail_all_reasons_are_told() -> None:
 
 
 def test_a_broken_law_is_nobodys_row() -> None:
-    """A trace with a hole is the engine's fault, and is not taken for a policy's."""
+    """Time that is not accounted for is the engine's fault, and is not taken for a policy's."""
 
-    def careless(program: Program, board: Board, *, frames: int, seed: int) -> Trace:
-        trace = simulate(program, board, frames=frames, seed=seed)
-        return replace(trace, spans=trace.spans[1:])
+    def careless(system: System, board: Board, *, frames: int, seed: int) -> Report:
+        raise SpillwayError("trace: core: time is missing")
 
     with pytest.raises(SpillwayError, match="trace: core"):
         compare(net(16, "1/0"), BOARD, PLENTY, [choice(Toy(work_ps=7))], careless)
@@ -231,9 +233,9 @@ def test_trials_are_short_and_the_best_runs_all_frames() -> None:
     asked: list[tuple[str, int, int]] = []
     told: list[str] = []
 
-    def noted(program: Program, board: Board, *, frames: int, seed: int) -> Trace:
-        asked.append((program.graph.name, frames, seed))
-        return simulate(program, board, frames=frames, seed=seed)
+    def noted(system: System, board: Board, *, frames: int, seed: int) -> Report:
+        asked.append((system.program.graph.name, frames, seed))
+        return play(system, board, frames=frames, seed=seed)
 
     policy = Several(settings=(Toy(work_ps=9), Toy(work_ps=5)))
     found = compare(
@@ -254,7 +256,7 @@ def test_with_the_engine_each_row_is_what_its_program_does() -> None:
     assert [o.choice.name for o in found.outcomes] == ["baseline", "plan", *["spill"] * 3]
     for outcome in found.outcomes[:-1]:
         assert outcome.program is not None
-        trace = engine(outcome.program, BOARD, frames=6, seed=2)
+        trace = simulate(outcome.program, BOARD, frames=6, seed=2)
         assert outcome.report == report(trace, BOARD)
         assert outcome.arena == outcome.program.arena()
     assert "floppy" in found.outcomes[-1].error

@@ -17,18 +17,21 @@ from hypothesis import strategies as st
 from sim.cli import main
 from sim.device.board import Board
 from sim.device.loader import load_board
-from sim.engine.run import simulate as engine
+from sim.engine.run import play as engine
 from sim.errors import CannotFitError, MissingToolError, PolicyError, SpillwayError
 from sim.front import Front, front
 from sim.graph.graph import Graph
 from sim.graph.tflite_writer import write
 from sim.policy import Choice, Goal, Policy, parse_choice
-from sim.program import Program, place
+from sim.program import place
 from sim.progress import listening, stop
 from sim.render import front as render
 from sim.render import plot
-from sim.trace import COMPUTE, CORE, SPILL, Span, Trace
+from sim.report import Report, report
+from sim.system import System
+from sim.trace import COMPUTE, CORE, SPILL, Span
 from tests.graphs import Net, unet
+from tests.traces import hand_made
 
 BOARD_NAME = "arduino_portenta_h7"
 BOARD = load_board(BOARD_NAME)
@@ -86,21 +89,21 @@ class Ways(Way):
         yield from self.ways
 
 
-def simulate(program: Program, board: Board, *, frames: int, seed: int) -> Trace:
+def play(system: System, board: Board, *, frames: int, seed: int) -> Report:
     """What the graph's name says, and every inference the same."""
-    work_ps, moved = map(int, program.graph.name.split("/"))
+    work_ps, moved = map(int, system.program.graph.name.split("/"))
     spans = []
     for frame in range(frames):
         start, stop_ps = frame * work_ps, (frame + 1) * work_ps
         spans.append(Span(start, stop_ps, CORE, COMPUTE, "RELU", frame, 0))
         spans.append(Span(start, stop_ps, STORAGE, SPILL, "x", frame, 0, moved))
     ends = tuple((frame * work_ps, (frame + 1) * work_ps) for frame in range(frames))
-    return Trace(tuple(spans), ends, (CORE, STORAGE))
+    return report(hand_made(spans, ends, (CORE, STORAGE)), board)
 
 
 def found(*policies: Policy, goal: Goal = PLENTY, levels: int = 12, frames: int = 1) -> Front:
     choices = [Choice((policy,), ((),)) for policy in policies]
-    return front(BIG, BOARD, goal, choices, simulate, levels=levels, frames=frames)
+    return front(BIG, BOARD, goal, choices, play, levels=levels, frames=frames)
 
 
 def costs(front: Front) -> list[Cost]:

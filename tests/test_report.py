@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sim.device.board import Board, Storage
 from sim.device.loader import board_names, load_board
 from sim.errors import SpillwayError
-from sim.report import Moved, check, distribution, inferences_until_worn, report
+from sim.report import Moved, check, inferences_until_worn, report
+from sim.statistics import distribution
 from sim.trace import (
     BUS,
     COMPUTE,
@@ -27,6 +28,7 @@ from sim.trace import (
     Span,
     Trace,
 )
+from tests.traces import hand_made
 
 times = st.lists(st.integers(0, 10**15), min_size=1, max_size=300)
 
@@ -83,7 +85,7 @@ def trace() -> Trace:
         Span(125, 150, "ram", FETCH, "a", 1, 2, 20),
         Span(151, 160, CORE, COMPUTE, "ADD", 1, 3),
     )
-    return Trace(spans, ((0, 100), (100, 160)), (CORE, "ram", "nor"))
+    return hand_made(spans, ((0, 100), (100, 160)), (CORE, "ram", "nor"))
 
 
 def test_figures_of_a_trace() -> None:
@@ -110,8 +112,8 @@ def test_energy_is_power_times_time_and_the_storages_own() -> None:
 
 def test_waiting_costs_less_than_working() -> None:
     board = toy()
-    work = Trace((Span(0, 10**9, CORE, COMPUTE, "ADD", 0, 0),), ((0, 10**9),), (CORE,))
-    wait = Trace(
+    work = hand_made((Span(0, 10**9, CORE, COMPUTE, "ADD", 0, 0),), ((0, 10**9),), (CORE,))
+    wait = hand_made(
         (Span(0, 10**9, CORE, STALL, "a", 0, 0, 0, FETCH_NOT_DONE),), ((0, 10**9),), (CORE,)
     )
     assert report(work, board).energy_pj == board.core.active_uw * 10**3
@@ -119,7 +121,7 @@ def test_waiting_costs_less_than_working() -> None:
 
 
 def test_a_trace_of_nothing_takes_no_time() -> None:
-    told = report(Trace((), ((0, 0),), (CORE,)), toy())
+    told = report(hand_made((), ((0, 0),), (CORE,)), toy())
     assert (told.elapsed_ps, told.latency.max_ps, told.energy_pj) == (0, 0, 0)
     assert told.utilisation(CORE) == 0
 
@@ -189,4 +191,4 @@ def test_time_beyond_an_inference_does_not_fill_a_hole_in_it() -> None:
 
 def test_one_inference_does_not_lend_time_to_another() -> None:
     with pytest.raises(SpillwayError, match=r"inference 1: found 60 ps .*, wanted the 61 ps"):
-        check(replace(trace(), frames=((0, 99), (99, 160))))
+        check(hand_made(trace().spans, ((0, 99), (99, 160)), trace().actors))

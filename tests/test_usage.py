@@ -9,8 +9,9 @@ import pytest
 
 from sim.device.loader import load_board
 from sim.errors import ConfigError
-from sim.report import Distribution, Moved, Report
+from sim.report import Moved, Report
 from sim.scenario import load_scenario
+from sim.statistics import Distribution
 from sim.units import PS_PER_S
 from sim.usage import Usage
 
@@ -20,7 +21,7 @@ MS = PS_PER_S // 1000
 
 def _report(latency_ps: int, energy_pj: int = 0, moved: dict[str, Moved] | None = None) -> Report:
     times = Distribution(latency_ps, latency_ps, latency_ps, latency_ps)
-    return Report(1, latency_ps, times, {}, moved or {}, {}, energy_pj)
+    return Report(1, latency_ps, times, times, {}, moved or {}, {}, energy_pj, latency_ps)
 
 
 def test_a_battery_without_sleep() -> None:

@@ -10,7 +10,7 @@ from benchmarks.peers.process import Ran, our_tool, run
 from benchmarks.peers.rows import Row
 from sim.compare import Outcome, compare
 from sim.device.board import Board
-from sim.engine.run import simulate
+from sim.engine.run import play
 from sim.errors import SpillwayError
 from sim.graph.graph import Graph
 from sim.graph.macs import macs
@@ -94,7 +94,7 @@ def only(board: Board, storage: str) -> Board:
 
 def _best(graph: Graph, board: Board, goal: Goal, policies: Sequence[str], tell: Tell) -> Outcome:
     choices: list[Choice] = [parse_choice(text) for text in policies]
-    return compare(graph, board, goal, choices, simulate, progress=tell).best
+    return compare(graph, board, goal, choices, play, progress=tell).best
 
 
 def _row(found: Outcome, budget: int | None, seconds: float | None) -> Row:

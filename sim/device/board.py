@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil, sqrt
+from typing import Any
 
 from sim.device.behaviour import CALM, Behaviour
 from sim.errors import PolicyError
@@ -293,10 +294,14 @@ class Board:
         """The board with another kernel library on its core."""
         return replace(self, core=replace(self.core, profile=profile))
 
-    def with_storage(self, changed: Storage) -> Board:
-        """The board with another storage in the place of the one of that name."""
-        storages = tuple(changed if s.name == changed.name else s for s in self.storages)
-        return replace(self, storages=storages)
+    def with_behaviour(self, name: str, changes: Mapping[str, Any]) -> Board:
+        """The board with some fields of a storage's behaviour changed.
+
+        Raises PolicyError if it has no storage of that name.
+        """
+        old = self.storage(name)
+        new = replace(old, behaviour=replace(old.behaviour, **changes))
+        return replace(self, storages=tuple(new if s is old else s for s in self.storages))
 
     def active_uw_at(self, supply_mv: int) -> float:
         """The core's active power at another supply voltage."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sim.device.behaviour import Behaviour
 from sim.device.board import LINK_KINDS, Board, Busy, Core, CostProfile, Memory, Storage
 from sim.device.library import Library, find_board, installed, library_beside, read_file
 from sim.device.located_yaml import Located, did_you_mean
-from sim.device.schema import BOARD, BUSY, CORE, MEMORY, PROFILE, STORAGE, Field
+from sim.device.schema import BEHAVIOUR, BOARD, BUSY, CORE, MEMORY, PROFILE, STORAGE, Field
 from sim.device.section import Entries, Entry, arguments, error_at, read_entries, require, sources
 from sim.errors import ConfigError
 
@@ -121,18 +122,25 @@ def _read_memory(name: str, node: Located, library: Library) -> Memory:
 
 def _read_storage(name: str, node: Located, library: Library) -> Storage:
     where = f"storages.{name}"
-    layers = _layers(node, STORAGE, where, "storage", library, ("busy",))
+    layers = _layers(node, STORAGE, where, "storage", library, ("busy", "behaviour"))
     entries = layers.entries
     busy, busy_sources = None, dict[str, str]()
     if "busy" in layers.others:
         busy, busy_sources = _read_busy(layers.others["busy"], f"{where}.busy")
+    behaviour = Behaviour()
+    if "behaviour" in layers.others:
+        at = f"{where}.behaviour"
+        told = read_entries(layers.others["behaviour"], BEHAVIOUR, at)
+        behaviour = Behaviour(**arguments(told, BEHAVIOUR))
+        busy_sources |= {f"behaviour.{key}": text for key, text in sources(told).items()}
     values = arguments(entries, STORAGE)
     for cost, unit in (("page_program", "page"), ("block_erase", "block")):
         if cost in entries and unit not in entries:
             raise error_at(entries, cost, where, f"a {unit}: that it is the time of")
     if values["kind"] in LINK_KINDS and "block" in entries:
         raise error_at(entries, "block", where, "nothing: the host of a link erases no blocks")
-    return Storage(name=name, busy=busy, sources=sources(entries) | busy_sources, **values)
+    found = sources(entries) | busy_sources
+    return Storage(name=name, busy=busy, behaviour=behaviour, sources=found, **values)
 
 
 def _read_busy(node: Located, where: str) -> tuple[Busy, dict[str, str]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sim.device.board import MEMORY_USES, REGULATORS, REQUESTS, STORAGE_KINDS
+from sim.device.located_yaml import did_you_mean
 from sim.units import (
     ENERGY,
     FREQUENCY,
@@ -23,11 +25,15 @@ from sim.units import (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type of value: what it is called, how it is read, and whether it needs a source."""
+    """A type of value: what it is called, how it is read, and whether it needs a source.
+
+    `json` is the JSON Schema of the value as it stands in the file.
+    """
 
     name: str
     read: Callable[[object], object]
     needs_source: bool
+    json: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +51,27 @@ class Field:
     groups: frozenset[str] | None = None
 
 
-def _quantity(dimension: Dimension, positive: bool = False) -> Kind:
+def quantity(dimension: Dimension, *, positive: bool = False) -> Kind:
+    """A number with a unit of that dimension."""
+
     def read(value: object) -> int:
         amount = parse(value, dimension)
         if positive and amount == 0:
             raise UnitError(value, f"{dimension.name} above 0")
         return amount
 
-    return Kind(dimension.wanted, read, needs_source=True)
+    units = "|".join(dimension.units)
+    pattern = f"^[0-9]+(\\.[0-9]+)? ?({units})$"
+    return Kind(dimension.wanted, read, needs_source=True, json=_text(pattern=pattern))
+
+
+def unsourced(kind: Kind) -> Kind:
+    """The same type where no source is asked for: a scenario is of its author's making."""
+    return replace(kind, needs_source=False)
+
+
+def _text(**more: object) -> Mapping[str, Any]:
+    return {"type": "string", **more}
 
 
 def _read_text(value: object) -> str:
@@ -87,15 +106,17 @@ def _read_share(value: object) -> float:
     return _read_number(value)
 
 
-def _choice(names: frozenset[str]) -> Kind:
+def choice(names: Iterable[str]) -> Kind:
+    """One of these words."""
+    names = frozenset(names)
     wanted = f"one of: {', '.join(sorted(names))}"
 
     def read(value: object) -> str:
         if not isinstance(value, str) or value not in names:
-            raise UnitError(value, wanted)
+            raise UnitError(value, did_you_mean(value, list(names)))
         return value
 
-    return Kind(wanted, read, needs_source=False)
+    return Kind(wanted, read, needs_source=False, json={"enum": sorted(names)})
 
 
 def _choices(names: frozenset[str]) -> Kind:
@@ -108,22 +129,31 @@ def _choices(names: frozenset[str]) -> Kind:
             raise UnitError(value, wanted)
         return frozenset(value)
 
-    return Kind(wanted, read, needs_source=False)
+    listed = {"type": "array", "items": {"enum": sorted(names)}}
+    return Kind(wanted, read, needs_source=False, json=listed)
 
 
-TEXT = Kind("a text", _read_text, needs_source=False)
-BOOLEAN = Kind("true or false", _read_boolean, needs_source=False)
-COUNT = Kind("a whole number, 0 or above", _read_count, needs_source=True)
-NUMBER = Kind("a number, 0 or above", _read_number, needs_source=True)
-SHARE = Kind("a number from 0 to 1", _read_share, needs_source=True)
-BYTES = _quantity(SIZE)
-SOME_BYTES = _quantity(SIZE, positive=True)
-DURATION = _quantity(TIME)
-SPEED = _quantity(RATE, positive=True)
-CLOCK = _quantity(FREQUENCY, positive=True)
-WATTS = _quantity(POWER)
-JOULES = _quantity(ENERGY)
-VOLTS = _quantity(VOLTAGE, positive=True)
+TEXT = Kind("a text", _read_text, needs_source=False, json=_text(minLength=1))
+BOOLEAN = Kind("true or false", _read_boolean, needs_source=False, json={"type": "boolean"})
+COUNT = Kind(
+    "a whole number, 0 or above", _read_count, needs_source=True,
+    json={"type": "integer", "minimum": 0},
+)  # fmt: skip
+NUMBER = Kind(
+    "a number, 0 or above", _read_number, needs_source=True, json={"type": "number", "minimum": 0}
+)
+SHARE = Kind(
+    "a number from 0 to 1", _read_share, needs_source=True,
+    json={"type": "number", "minimum": 0, "maximum": 1},
+)  # fmt: skip
+BYTES = quantity(SIZE)
+SOME_BYTES = quantity(SIZE, positive=True)
+DURATION = quantity(TIME)
+SPEED = quantity(RATE, positive=True)
+CLOCK = quantity(FREQUENCY, positive=True)
+WATTS = quantity(POWER)
+JOULES = quantity(ENERGY)
+VOLTS = quantity(VOLTAGE, positive=True)
 
 MAC_GROUPS = frozenset({
     "conv_1x1", "conv", "depthwise", "fully_connected", "transpose_conv", "conv_3d",
@@ -142,11 +172,25 @@ BUSY = (
     Field("minimum", "minimum_ps", DURATION, "the shortest wait"),
     Field("typical", "typical_ps", DURATION, "the most likely wait"),
     Field("maximum", "maximum_ps", DURATION, "the longest wait"),
-    Field("requests", "requests", _choice(REQUESTS), "which of them may wait", False),
+    Field("requests", "requests", choice(REQUESTS), "which of them may wait", False),
+)
+
+BEHAVIOUR = (
+    Field("loss", "loss", SHARE, "share of the attempts that get lost on the link", False),
+    Field("timeout", "timeout_ps", DURATION, "how long an attempt is waited for", False),
+    Field("retries", "retries", COUNT, "further attempts before it is given up (3)", False),
+    Field("back_off", "back_off", NUMBER, "each timeout is so many times the last (2)", False),
+    Field("sleep_after", "sleep_after_ps", DURATION, "idle for so long it falls asleep", False),
+    Field("wake", "wake_ps", DURATION, "time to wake it up again", False),
+    Field("collect_every", "collect_every_bytes", BYTES, "a card tidies up after so much", False),
+    Field("collect_minimum", "collect_minimum_ps", DURATION, "which takes at least", False),
+    Field("collect_maximum", "collect_maximum_ps", DURATION, "and at most", False),
+    Field("area", "area_bytes", BYTES, "of a flash chip, which slots use in turn", False),
+    Field("erase_ahead", "erase_ahead", BOOLEAN, "free blocks are erased while it is idle", False),
 )
 
 STORAGE = (
-    Field("kind", "kind", _choice(STORAGE_KINDS), "what it is"),
+    Field("kind", "kind", choice(STORAGE_KINDS), "what it is"),
     Field("part", "part", TEXT, "the part's name on its datasheet", required=False),
     NOTE,
     Field("size", "size_bytes", SOME_BYTES, "bytes that spills may take"),
@@ -214,5 +258,5 @@ BOARD = (
     ),
     Field("flash", "flash_bytes", SOME_BYTES, "for code and weights, in all", False),
     Field("supply", "supply_mv", VOLTS, "at which the powers hold"),
-    Field("regulator", "regulator", _choice(REGULATORS), "of the microcontroller", False),
+    Field("regulator", "regulator", choice(REGULATORS), "of the microcontroller", False),
 )  # fmt: skip

@@ -33,7 +33,8 @@ def read_entries(
     Raises ConfigError for an unknown key, a value of the wrong kind, a number with no source.
     """
     section = node.mapping(where)
-    _refuse_unknown(node, [f.name for f in fields] + ["source", *others], where)
+    sourced = ["source"] if any(f.kind.needs_source for f in fields) else []
+    _refuse_unknown(node, [f.name for f in fields] + [*sourced, *others], where)
     inherited = _source(section, where)
     entries: dict[str, Entry] = {}
     for field in fields:

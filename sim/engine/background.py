@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 
 import simpy
 
-from sim.engine.bus import Bus, Use
-from sim.engine.clock import Clock, Process
-from sim.engine.processor import Processor
-from sim.engine.storage import Request, StorageActor
-from sim.tally import Log
+from sim.engine.bus import Use
+from sim.engine.clock import Process, Tick
+from sim.engine.machine import Machine
+from sim.engine.storage import Request
 from sim.trace import CARRY, FETCH, OTHERS, SPILL, STALL, TASK
 from sim.units import PS_PER_S, bytes_to_ps
 from sim.workload.workload import BUS_USE, CORE_USE, User
@@ -23,32 +21,41 @@ class Background:
     `left_out` counts the requests for which too many were waiting already.
     """
 
-    def __init__(
-        self,
-        env: Clock,
-        user: User,
-        cpu: Processor,
-        bus: Bus,
-        storages: Mapping[str, StorageActor],
-        seed: int,
-        log: Log,
-    ) -> None:
-        self.env, self.user, self.cpu, self.bus, self.log = env, user, cpu, bus, log
-        self.storage = storages.get(user.uses)
+    def __init__(self, machine: Machine, user: User, seed: int) -> None:
+        self.machine, self.user = machine, user
+        self.env, self.cpu, self.bus = machine.env, machine.cpu, machine.bus
         self.instants = user.arrivals.instants(random.Random(f"{seed}/{user.name}"))
         self.owed = self.left_out = 0
         self.wake: simpy.Event | None = None
         self.use = Use(user.priority)
-        env.process(self._interrupt() if user.interrupt else self._ask())
-        if not user.interrupt:
-            env.process(self._serve())
+        if user.interrupt:
+            self._interrupts()
+        else:
+            self.env.process(self._ask())
+            self.env.process(self._serve())
 
-    def _interrupt(self) -> Process:
-        name = self.user.name
-        for at_ps in self.instants:
-            yield self.env.until(at_ps)
-            start_ps, stop_ps = self.cpu.interrupt(self.user.work_ps)
-            self.log(start_ps, stop_ps, name, TASK, name, OTHERS, -1, 0, "")
+    def _interrupts(self) -> None:
+        """Lets interrupts come, each setting the timer of the next.
+
+        There are many of them, so this is a plain callback and no process.
+        """
+        env, cpu, instants, work_ps = self.env, self.cpu, self.instants, self.user.work_ps
+        name, busy, spans = self.user.name, self.machine.tally.busy, self.machine.spans
+
+        def come(_: simpy.Event) -> None:
+            now_ps = env.now_ps
+            stop_ps = cpu.interrupt(now_ps, work_ps)
+            if spans is None:
+                busy[name] += work_ps
+            else:
+                self._log(stop_ps - work_ps, stop_ps, TASK)
+            for at_ps in instants:
+                Tick(env, at_ps - now_ps).callbacks.append(come)
+                return
+
+        for at_ps in instants:
+            Tick(env, at_ps).callbacks.append(come)
+            return
 
     def _ask(self) -> Process:
         for at_ps in self.instants:
@@ -84,19 +91,19 @@ class Background:
         self._log(start_ps, start_ps + work_ps, TASK)
         at_ps = start_ps + work_ps
         for cause, lost_ps in self.use.lost_ps.items():
-            self._log(at_ps, at_ps + lost_ps, STALL, cause=cause)
-            at_ps += lost_ps
+            self._log(at_ps, at_ps + int(lost_ps), STALL, cause=cause)
+            at_ps += int(lost_ps)
 
     def _carry(self) -> Process:
         user, start_ps = self.user, self.env.now_ps
         work_ps = bytes_to_ps(user.size_bytes, user.bytes_per_s)
-        yield from self.bus.carry(user.bytes_per_s, work_ps, user.priority, stalls_core=False)
+        self.use.begin(user.bytes_per_s, work_ps, start_ps)
+        yield from self.bus.carry(self.use)
         self._log(start_ps, self.env.now_ps, CARRY, user.size_bytes)
 
     def _transfer(self) -> Process:
         """A request to a storage; the core itself copies where no DMA serves that."""
-        user, storage = self.user, self.storage
-        assert storage is not None
+        user, storage = self.user, self.machine.storages[self.user.uses]
         copies = not storage.storage.dma
         if copies:
             yield from self._get_core()
@@ -114,4 +121,4 @@ class Background:
         self, start_ps: int, stop_ps: int, kind: str, nbytes: int = 0, cause: str = ""
     ) -> None:
         name = self.user.name
-        self.log(start_ps, stop_ps, name, kind, name, OTHERS, -1, nbytes, cause)
+        self.machine.log(start_ps, stop_ps, name, kind, name, OTHERS, -1, nbytes, cause)

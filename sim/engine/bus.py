@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import ceil
+from functools import lru_cache
 
 import simpy
 
-from sim.engine.clock import Clock, Process
+from sim.engine.clock import Clock, Process, Tick
 from sim.trace import BUS, FLASH_WAIT, PREEMPTED
 from sim.units import PS_PER_S
 
@@ -24,7 +24,7 @@ class Use:
     """
 
     __slots__ = (
-        "cause", "changed", "demand", "left_ps", "lost_ps", "priority", "share", "since_ps",
+        "cause", "demand", "left_ps", "lost_ps", "priority", "process", "share", "since_ps",
         "taken_ps",
     )  # fmt: skip
 
@@ -36,7 +36,7 @@ class Use:
         self.share = FULL
         self.cause = BUS
         self.lost_ps: dict[str, int | Fraction] = {}
-        self.changed: simpy.Event | None = None
+        self.process: simpy.Process | None = None
 
     def begin(self, demand: int, work_ps: int, now_ps: int) -> None:
         """Starts on work of `work_ps` that moves `demand` bytes a second."""
@@ -51,63 +51,84 @@ class Bus:
     DMA's part goes to its users by priority; among equals each gets what it wants as long as that
     is no more than an even share (max-min fairness). While a flash that the core runs from is
     written, the core stands still. `taken_ps` tells how much time interrupts took from the core
-    so far, None where there have been none.
+    so far.
     """
 
     def __init__(self, env: Clock, bytes_per_s: int) -> None:
         self.env = env
         self.bytes_per_s = bytes_per_s
         self.users: list[Use] = []
+        self.wanted = 0
         self.core: Use | None = None
         self.blockers = 0
-        self.taken_ps: Callable[[int], int] | None = None
+        self.crowded = False
+        self.taken_ps: Callable[[int], int] = _nothing
 
-    def carry(self, demand: int, work_ps: int, priority: int, *, stalls_core: bool) -> Process:
-        """A transfer by DMA that takes work_ps where nobody else wants the bus.
+    def carry(self, use: Use, *, stalls_core: bool = False) -> Process:
+        """A transfer by DMA, with work that has begun just now, until it is done.
 
         Demand 0 moves nothing over the bus and is never slowed.
         """
-        use = Use(priority)
-        use.begin(demand, work_ps, self.env.now_ps)
-        self._settle()
+        start_ps = use.since_ps
         self.users.append(use)
-        self.blockers += stalls_core
-        self._divide()
-        yield from self.finish(use)
-        self._settle()
+        self._change(use.demand, stalls_core)
+        if not self.crowded:
+            yield Tick(self.env, int(use.left_ps))
+        if self.crowded or use.since_ps != start_ps:
+            self._settle_one(use, self.env.now_ps)
+            yield from self.finish(use)
         self.users.remove(use)
-        self.blockers -= stalls_core
-        self._divide()
+        self._change(-use.demand, -stalls_core)
 
     def begin_core(self, use: Use) -> None:
         """The core is on the bus now, with work that has begun."""
         self.core = use
-        if self.taken_ps is not None:
-            use.taken_ps = self.taken_ps(self.env.now_ps)
-        if self.users:
+        use.taken_ps = self.taken_ps(use.since_ps)
+        if self.wanted + use.demand > self.bytes_per_s or self.blockers:
             self._divide()
 
     def end_core(self) -> None:
         """The core's work is over."""
         self.core = None
-        if self.users:
-            self._settle()
+        if self.crowded:
+            self._divide()
+
+    def _change(self, demand: int, blockers: int) -> None:
+        """Somebody came or went; shares change only where the bus is or gets too narrow."""
+        self.wanted += demand
+        self.blockers += blockers
+        needed = self.core.demand if self.core is not None else 0
+        if self.crowded or self.blockers or self.wanted + needed > self.bytes_per_s:
             self._divide()
 
     def finish(self, use: Use) -> Process:
-        """Waits until the work is done, however often the shares change."""
+        """Waits until the work is done, however often the shares change.
+
+        Whoever waits at less than full speed is interrupted when its share changes.
+        """
         while use.left_ps > 0:
-            share = use.share
-            if share is FULL:
-                yield self.env.timeout(ceil(use.left_ps))
+            share, since_ps, left_ps = use.share, use.since_ps, use.left_ps
+            wait_ps = 0
+            if share is NOTHING:
+                ending = self.env.event()
             else:
-                use.changed = self.env.event()
-                if share is NOTHING:
-                    yield use.changed
-                else:
-                    yield self.env.timeout(ceil(use.left_ps / share)) | use.changed
-                use.changed = None
-            self._settle_one(use, self.env.now_ps)
+                wait_ps = -(-left_ps * share.denominator // share.numerator)
+                ending = Tick(self.env, wait_ps)
+            use.process = None if share is FULL else self.env.active_process
+            steady = True
+            try:
+                yield ending
+            except simpy.Interrupt:
+                steady = False
+            use.process = None
+            if use.since_ps != since_ps or share is not use.share:
+                steady = False
+            if steady and (use is not self.core or not self._stolen_ps(use)):
+                use.left_ps, use.since_ps = 0, since_ps + wait_ps
+                if wait_ps > left_ps:
+                    _lose(use, use.cause, wait_ps - left_ps)
+            else:
+                self._settle_one(use, self.env.now_ps)
         if use.lost_ps:
             _round(use.lost_ps)
 
@@ -116,52 +137,60 @@ class Bus:
         if self.core is not None:
             self._settle_one(self.core, self.env.now_ps)
 
-    def _settle(self) -> None:
-        now_ps = self.env.now_ps
-        for use in self.users:
-            self._settle_one(use, now_ps)
-        self.settle_core()
+    def _stolen_ps(self, use: Use) -> int:
+        """What interrupts took from the core since its work was last counted."""
+        return self.taken_ps(self.env.now_ps) - use.taken_ps
 
     def _settle_one(self, use: Use, now_ps: int) -> None:
         """Counts what was done at the share that the use had until now."""
         passed_ps = now_ps - use.since_ps
         use.since_ps = now_ps
-        if use is self.core and self.taken_ps is not None:
-            taken_ps = self.taken_ps(now_ps)
-            stolen_ps, use.taken_ps = taken_ps - use.taken_ps, taken_ps
+        if use is self.core:
+            stolen_ps = self._stolen_ps(use)
             if stolen_ps:
-                use.lost_ps[PREEMPTED] = use.lost_ps.get(PREEMPTED, 0) + stolen_ps
+                use.taken_ps += stolen_ps
                 passed_ps -= stolen_ps
+                _lose(use, PREEMPTED, stolen_ps)
         done_ps = min(use.left_ps, passed_ps if use.share is FULL else passed_ps * use.share)
         use.left_ps -= done_ps
         if passed_ps > done_ps:
-            use.lost_ps[use.cause] = use.lost_ps.get(use.cause, 0) + passed_ps - done_ps
+            _lose(use, use.cause, passed_ps - done_ps)
 
     def _divide(self) -> None:
         """Gives each its share; who waits for a change is told."""
-        core, capacity = self.core, self.bytes_per_s
-        wanted = sum(use.demand for use in self.users)
+        core, capacity, wanted = self.core, self.bytes_per_s, self.wanted
         needed = min(core.demand, capacity) if core is not None else 0
+        left = capacity - min(wanted, capacity // 2)
+        self.crowded = bool(self.blockers) or wanted + needed > capacity
         if core is not None:
-            left = capacity - min(wanted, capacity // 2)
-            share = FULL if needed <= left else Fraction(left, needed)
-            cause = BUS
             if self.blockers:
-                share, cause = NOTHING, FLASH_WAIT
-            _give(core, share, cause)
-        if wanted + needed <= capacity:
+                self._give(core, NOTHING, FLASH_WAIT)
+            else:
+                self._give(core, FULL if needed <= left else _part(left, needed), BUS)
+        room = max(capacity - needed, capacity // 2)
+        if wanted <= room:
             for use in self.users:
-                _give(use, FULL, BUS)
+                if use.share is not FULL:
+                    self._give(use, FULL, BUS)
             return
-        room = Fraction(max(capacity - needed, capacity // 2, 1))
+        rest = Fraction(max(room, 1))
         for priority in sorted({use.priority for use in self.users}, reverse=True):
             same = [use for use in self.users if use.priority == priority]
             for index, use in enumerate(sorted(same, key=_demand)):
-                even = room / (len(same) - index)
-                given = min(Fraction(use.demand), even)
-                room -= given
+                given = min(Fraction(use.demand), rest / (len(same) - index))
+                rest -= given
                 whole = not use.demand or given == use.demand
-                _give(use, FULL if whole else given / use.demand, BUS)
+                self._give(use, FULL if whole else given / use.demand, BUS)
+
+    def _give(self, use: Use, share: Fraction, cause: str) -> None:
+        """Changes a share; what was done at the old one is counted first."""
+        if share is use.share or share == use.share:
+            return
+        self._settle_one(use, self.env.now_ps)
+        use.share, use.cause = share or NOTHING, cause
+        if use.process is not None:
+            use.process.interrupt()
+            use.process = None
 
 
 def rate(nbytes: int, duration_ps: int) -> int:
@@ -179,14 +208,18 @@ def _round(lost_ps: dict[str, int | Fraction]) -> None:
         told = round(so_far)
 
 
+def _lose(use: Use, cause: str, lost_ps: int | Fraction) -> None:
+    use.lost_ps[cause] = use.lost_ps.get(cause, 0) + lost_ps
+
+
+@lru_cache(maxsize=1024)
+def _part(left: int, needed: int) -> Fraction:
+    return Fraction(left, needed)
+
+
 def _demand(use: Use) -> int:
     return use.demand
 
 
-def _give(use: Use, share: Fraction, cause: str) -> None:
-    if share == use.share and cause == use.cause:
-        return
-    use.share = NOTHING if not share else share
-    use.cause = cause
-    if use.changed is not None and not use.changed.triggered:
-        use.changed.succeed()
+def _nothing(now_ps: int) -> int:
+    return 0

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from heapq import heappop, heappush
+from typing import Any, TypeVar
 
 import simpy
+from simpy.events import NORMAL
 
-Process = Generator[simpy.Event, Any, None]
+Result = TypeVar("Result")
+Task = Generator[simpy.Event, Any, Result]
+"""Something that takes time and comes to a result."""
+Process = Task[None]
+
+
+class Tick(simpy.Event):
+    """SimPy's Timeout without its calls: most events of a simulation are of this kind."""
+
+    def __init__(self, env: Clock, delay_ps: int) -> None:
+        self.env = env
+        self.callbacks = []
+        self._value = None
+        self._ok = True
+        heappush(env._queue, (env._now + delay_ps, NORMAL, next(env._eid), self))
 
 
 class Clock(simpy.Environment):
@@ -15,8 +31,22 @@ class Clock(simpy.Environment):
 
     @property
     def now_ps(self) -> int:
-        return int(self.now)
+        return self._now  # type: ignore[return-value]
 
     def until(self, at_ps: int) -> simpy.Event:
         """The event of that instant, or of now if it has passed."""
-        return self.timeout(max(0, at_ps - self.now_ps))
+        return Tick(self, max(0, at_ps - self.now_ps))
+
+    def play_until(self, end: simpy.Event) -> None:
+        """As SimPy's `run(until=end)`, without a call for each event; raises what an event raises.
+
+        Runs to the end of the events if that one never comes.
+        """
+        queue = self._queue
+        while queue and end.callbacks is not None:
+            self._now, _, _, event = heappop(queue)
+            callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+            for callback in callbacks:
+                callback(event)
+            if not event._ok and not hasattr(event, "_defused"):
+                raise event._value

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sim.device.board import Board
-from sim.engine.bus import FULL, Bus, Use
-from sim.engine.clock import Clock, Process
-from sim.engine.processor import Processor
-from sim.engine.storage import Request, StorageActor
+from sim.engine.bus import FULL, Use
+from sim.engine.clock import Process, Task, Tick
+from sim.engine.machine import Machine
+from sim.engine.storage import Request
 from sim.graph.graph import Graph, Op
 from sim.graph.rewrite import TRANSFER_KINDS
 from sim.program import Program
-from sim.tally import Log
 from sim.trace import COMPUTE, COPY, FETCH, FETCH_NOT_DONE, PREEMPTED, STALL, WINDOW_NOT_DRAINED
 from sim.transfers import Transfer, fences
 from sim.units import PS_PER_S, cycles_to_ps
@@ -21,96 +19,120 @@ from sim.units import PS_PER_S, cycles_to_ps
 class Model:
     """One inference after another; the time of every op is known, what it waits for is not.
 
-    `actor` is its name in spans.
+    `actor` is its name in spans. `alone`: nobody else uses core or bus, so that an op is slowed by
+    nothing but transfers of its own model.
     """
 
     def __init__(
         self,
-        env: Clock,
+        machine: Machine,
         actor: str,
         program: Program,
-        board: Board,
         moves: tuple[Transfer, ...],
-        cpu: Processor,
-        bus: Bus,
-        storages: Mapping[str, StorageActor],
-        log: Log,
-        priority: int,
+        *,
+        priority: int = 0,
+        alone: bool = False,
     ) -> None:
-        graph = program.graph
-        self.env, self.actor, self.graph, self.cpu, self.bus = env, actor, graph, cpu, bus
-        self.storages, self.log, self.priority = storages, log, priority
+        graph, board = program.graph, machine.board
+        self.machine, self.actor, self.priority, self.alone = machine, actor, priority, alone
+        self.env, self.cpu, self.bus = machine.env, machine.cpu, machine.bus
         self.moves = {move.step: move for move in moves}
         self.fences = fences(moves, len(graph.ops))
-        self.work_ps = [cycles_to_ps(n, board.core.clock_hz) for n in program.cycles(board)]
-        self.demands = [
+        self.names = {move.step: graph.tensors[move.tensor].name for move in moves}
+        works_ps = [cycles_to_ps(n, board.core.clock_hz) for n in program.cycles(board)]
+        demands = [
             _bytes_touched(graph, op) * PS_PER_S // max(1, work_ps)
-            for op, work_ps in zip(graph.ops, self.work_ps, strict=True)
+            for op, work_ps in zip(graph.ops, works_ps, strict=True)
+        ]
+        self.steps = [
+            (step, *work, self.fences[step], self.moves.get(step))
+            for step, work in enumerate(zip(works_ps, demands, strict=True))
         ]
         self.kinds = [op.kind for op in graph.ops]
         self.use = Use()
 
-    def infer(self, frame: int) -> Process:
+    def infer(self, frame: int) -> Task[str]:
         """Runs every op of the graph once, on a core that it gives back in the end.
 
         Returns why a transfer failed, "" if all went well. After a failure no further op is run;
         what is under way is waited for, since it uses the arena.
         """
         requests: dict[int, Request] = {}
-        env, cpu, bus, use, log = self.env, self.cpu, self.bus, self.use, self.log
-        actor, kinds, moves, fences = self.actor, self.kinds, self.moves, self.fences
-        demands, priority = self.demands, self.priority
-        if not cpu.take():
+        env, spans, failed, worked_ps = self.env, self.machine.spans, "", 0
+        quiet_from = 0 if self.alone else len(self.kinds)
+        if not self.cpu.take():
             yield from self._get_core(0, frame)
-        for step, work_ps in enumerate(self.work_ps):
-            if fences[step]:
-                failed = yield from self._wait(step, frame, [requests[s] for s in fences[step]])
+        now_ps = env.now_ps
+        for step, work_ps, demand, waits, move in self.steps:
+            if waits:
+                failed = yield from self._wait_for(step, frame, waits, requests)
                 if failed:
-                    yield from self._wait(step, frame, list(requests.values()))
-                    cpu.release()
-                    return failed
-            if cpu.waiting and cpu.wanted(priority):
-                cpu.release()
-                yield from self._get_core(step, frame)
-            start_ps = env.now_ps
-            use.begin(demands[step], work_ps, start_ps)
-            bus.begin_core(use)
-            if use.share is FULL and work_ps:
-                yield env.timeout(work_ps)
-            stop_ps = start_ps + work_ps
-            if use.since_ps != start_ps or bus.users or start_ps < cpu.interrupted_until_ps:
-                bus.settle_core()
-                if use.left_ps:
-                    yield from bus.finish(use)
-            bus.end_core()
-            log(start_ps, stop_ps, actor, COMPUTE, kinds[step], frame, step, 0, "")
-            if use.lost_ps:
-                self._log_lost(step, frame, stop_ps)
-            if step in moves:
-                yield from self._transfer(moves[step], frame, requests)
-        failed = yield from self._wait(
-            len(kinds) - 1, frame, [requests[s] for s in fences[-1]]
-        )
-        cpu.release()
-        return failed
+                    break
+                now_ps = env.now_ps
+            start_ps = now_ps
+            if step >= quiet_from:
+                yield Tick(env, work_ps)
+                now_ps += work_ps
+            else:
+                start_ps = yield from self._compute(step, frame, work_ps, demand)
+                now_ps = env.now_ps
+            worked_ps += work_ps
+            if spans is not None:
+                stop_ps = start_ps + work_ps
+                spans(start_ps, stop_ps, self.actor, COMPUTE, self.kinds[step], frame, step, 0, "")
+            if move is not None:
+                yield from self._start(move, frame, requests)
+                now_ps = env.now_ps
+                quiet_from = max(quiet_from, move.done_before)
+        waits = tuple(requests) if failed else self.fences[-1]
+        later = yield from self._wait_for(step, frame, waits, requests)
+        self.cpu.release()
+        self.machine.tally.worked(self.actor, worked_ps)
+        return failed or later
 
-    def _transfer(self, move: Transfer, frame: int, requests: dict[int, Request]) -> Process:
+    def _compute(self, step: int, frame: int, work_ps: int, demand: int) -> Task[int]:
+        """An op, when others may want the core or the bus. Returns when it began."""
+        env, cpu, bus, use = self.env, self.cpu, self.bus, self.use
+        if cpu.waiting and cpu.wanted(self.priority):
+            cpu.release()
+            yield from self._get_core(step, frame)
+        start_ps = env.now_ps
+        use.begin(demand, work_ps, start_ps)
+        use.taken_ps = cpu.interrupts_ps
+        bus.core = use
+        if bus.users or cpu.interrupted_until_ps > start_ps:
+            bus.begin_core(use)
+        if use.share is FULL:
+            yield Tick(env, work_ps)
+        if use.since_ps != start_ps or use.share is not FULL or use.taken_ps != cpu.interrupts_ps:
+            bus.settle_core()
+            yield from bus.finish(use)
+            at_ps = start_ps + work_ps
+            for cause, lost_ps in use.lost_ps.items():
+                self._log(at_ps, at_ps + int(lost_ps), STALL, self.kinds[step], frame, step, cause)
+                at_ps += int(lost_ps)
+        bus.end_core()
+        return start_ps
+
+    def _start(self, move: Transfer, frame: int, requests: dict[int, Request]) -> Process:
         """Hands a transfer to its storage; where no DMA serves that, the core copies."""
-        request = Request(
-            move.kind, move.nbytes, self.graph.tensors[move.tensor].name, self.actor, frame,
-            move.step, self.priority, self.env.event(), [requests[s] for s in move.after],
+        request = requests[move.step] = Request(
+            move.kind, move.nbytes, self.names[move.step], self.actor, frame, move.step,
+            self.priority, self.env.event(), [requests[s] for s in move.after],
         )  # fmt: skip
-        requests[move.step] = request
-        actor = self.storages[move.storage]
-        actor.start(request)
-        if not actor.storage.dma:
+        storage = self.machine.storages[move.storage]
+        storage.start(request)
+        if not storage.storage.dma:
             yield from self._copy(move.step, frame, request)
 
-    def _wait(self, step: int, frame: int, requests: Sequence[Request]) -> Process:
-        """Waits for requests, without the core if others want it. Returns why one failed."""
+    def _wait_for(
+        self, step: int, frame: int, waits: Sequence[int], requests: Mapping[int, Request]
+    ) -> Task[str]:
+        """Waits for transfers, without the core. Returns why the first that failed did so."""
         failed = ""
-        for request in requests:
-            if not request.done.triggered:
+        for earlier in waits:
+            request = requests[earlier]
+            if not request.over:
                 start_ps = self.env.now_ps
                 self.cpu.release()
                 yield request.done
@@ -131,7 +153,8 @@ class Model:
         """A wait, cut where the storage itself was the cause."""
         plain = FETCH_NOT_DONE if request.kind == FETCH else WINDOW_NOT_DRAINED
         at = start_ps
-        for began, ended, cause in self.storages[self._home(request)].delays_since(start_ps):
+        storage = self.machine.storages[self.moves[request.step].storage]
+        for began, ended, cause in storage.delays_since(start_ps):
             first, last = max(at, began), min(stop_ps, ended)
             if first >= last:
                 continue
@@ -140,19 +163,10 @@ class Model:
             at = last
         self._log(at, stop_ps, STALL, request.subject, frame, step, plain)
 
-    def _home(self, request: Request) -> str:
-        return self.moves[request.step].storage
-
-    def _log_lost(self, step: int, frame: int, at_ps: int) -> None:
-        """What the op lost to the bus, to flash and to interrupts, told after its work."""
-        for cause, lost_ps in self.use.lost_ps.items():
-            self._log(at_ps, at_ps + lost_ps, STALL, self.kinds[step], frame, step, cause)
-            at_ps += lost_ps
-
     def _copy(self, step: int, frame: int, request: Request) -> Process:
         """The core itself moves the bytes: it waits until it may begin, then it is busy."""
         start_ps = self.env.now_ps
-        if not request.done.triggered:
+        if not request.over:
             yield request.done
         began_ps = max(start_ps, request.started_ps)
         self._log_wait(step, frame, request, start_ps, began_ps)
@@ -169,7 +183,7 @@ class Model:
         cause: str = "",
     ) -> None:
         if stop_ps > start_ps:
-            self.log(start_ps, stop_ps, self.actor, kind, subject, frame, step, 0, cause)
+            self.machine.log(start_ps, stop_ps, self.actor, kind, subject, frame, step, 0, cause)
 
 
 def _bytes_touched(graph: Graph, op: Op) -> int:

@@ -27,6 +27,7 @@ def start_faults(
             env.process(_brown_outs(env, fault, instants, streams))
         elif fault.on in storages:
             outages = storages[fault.on].outages
+            outages.on = True
             if fault.kind == CRC:
                 outages.damage_probability += fault.probability
             env.process(_breaks(env, fault, instants, outages))

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import simpy
 
-from sim.engine.bus import Bus, rate
-from sim.engine.clock import Clock, Process
+from sim.engine.bus import Use, rate
+from sim.engine.clock import Process, Task
 from sim.engine.core import Model
+from sim.engine.machine import Machine
 from sim.engine.processor import Turn
-from sim.tally import Log, Tally
 from sim.trace import (
     BROWNED_OUT,
     FILL,
@@ -50,33 +50,34 @@ class Stream:
     """Serves the frames of `model` one after another; `finished` is triggered by the last one.
 
     `arena` is held while a frame runs, so that models which share one never run at a time.
-    `count` None: frames come for ever.
+    `count` None: frames come for ever. `done` takes each frame that is over, and its deadline.
     """
 
     def __init__(
         self,
-        env: Clock,
+        machine: Machine,
         model: Model,
         workload: Workload,
         arena: Turn,
         seed: int,
-        tally: Tally,
         done: Done,
         count: int | None = None,
         gates: Sequence[Gate] = (),
+        camera: Filling | None = None,
     ) -> None:
-        self.env, self.model, self.workload, self.arena = env, model, workload, arena
-        self.tally, self.done, self.count, self.gates = tally, done, count, gates
+        self.env, self.tally, self.model = machine.env, machine.tally, model
+        self.workload, self.arena, self.done = workload, arena, done
+        self.count, self.gates, self.camera = count, gates, camera
         self.random = random.Random(f"{seed}/{model.actor}/gates")
         self.arrivals = workload.arrivals.instants(random.Random(f"{seed}/{model.actor}/frames"))
+        self.attempts = 1 + (workload.attempts if workload.fallback == RECOMPUTE else 0)
         self.queue: deque[Waiting] = deque()
-        self.room = workload.queue
-        self.camera: Filling | None = None
+        self.room = workload.queue if camera is None else None
         self.wake: simpy.Event | None = None
         self.running = self.off = False
         self.brown_outs_ps: list[int] = []
         self.over = 0
-        self.finished = env.event()
+        self.finished = self.env.event()
 
     def begin(self) -> None:
         """Lets the frames come."""
@@ -126,23 +127,51 @@ class Stream:
         return self.camera.free > 0
 
     def _work(self) -> Process:
-        index = 0
+        """Runs whatever frame comes next, after those that see it first."""
+        env, arena, model = self.env, self.arena, self.model
         while self.count is None or self.over < self.count:
+            frame = yield from self._next()
+            self.running = True
+            if not arena.take():
+                yield arena.turn(self.workload.priority)
+            if not self.gates or (yield from self._let_through(frame)):
+                lost, runs = "not run", 0
+                while lost and runs < self.attempts:
+                    runs += 1
+                    start_ps = env.now_ps
+                    lost = yield from model.infer(frame.index)
+                    self.tally.inference(model.actor, start_ps, env.now_ps)
+                self._over(frame, start_ps, lost, runs)
+            arena.release()
+            self.running = False
+            self._let_go()
+
+    def _next(self) -> Task[Waiting]:
+        """Waits for a frame that is to be run; those that are too late are lost on the way."""
+        while True:
             if self.brown_outs_ps:
                 yield from self._start_anew()
             elif not self.workload.paced:
-                frame = Waiting(index, self.env.now_ps)
-                index += 1
-                yield from self._run(frame)
+                return Waiting(self.over, self.env.now_ps)
             elif self.queue:
                 frame = self.queue.popleft()
-                if self._too_late(frame):
-                    self._lose(frame, TOO_LATE)
-                else:
-                    yield from self._run(frame)
+                if not self._too_late(frame):
+                    return frame
+                self._lose(frame, TOO_LATE)
             else:
                 self.wake = self.env.event()
                 yield self.wake
+
+    def _let_through(self, frame: Waiting) -> Task[bool]:
+        """Whether all models that see the frame first let it through to the main one."""
+        for gate in self.gates:
+            start_ps = self.env.now_ps
+            lost = yield from gate.model.infer(frame.index)
+            self.tally.inference(gate.model.actor, start_ps, self.env.now_ps)
+            self._over(frame, start_ps, lost, 1, gate.model.actor)
+            if lost or self.random.random() >= gate.share:
+                return False
+        return True
 
     def _too_late(self, frame: Waiting) -> bool:
         limit_ps = self.workload.deadline_ps
@@ -157,52 +186,21 @@ class Stream:
         yield self.env.timeout(lasts_ps)
         self.off = False
 
-    def _run(self, frame: Waiting) -> Process:
-        self.running = True
-        if not self.arena.take():
-            yield self.arena.turn(self.workload.priority)
-        began_ps, lost, runs, wanted = self.env.now_ps, "", 0, True
-        for gate in self.gates:
-            began_ps = self.env.now_ps
-            lost, runs = yield from self._infer(gate.model, frame.index)
-            wanted = not lost and self.random.random() < gate.share
-            if not wanted:
-                self._report(frame, began_ps, lost, runs, gate.model.actor)
-                break
-            self._report(frame, began_ps, "", runs, gate.model.actor)
-        if wanted:
-            began_ps = self.env.now_ps
-            lost, runs = yield from self._infer(self.model, frame.index)
-            self._report(frame, self.started_ps, lost, runs, self.model.actor)
-        self.arena.release()
-        self.running = False
-        self._let_go()
-
-    def _infer(self, model: Model, index: int) -> Process:
-        """Returns why no result came, "" if one did, and how often the model was run."""
-        attempts = self.workload.attempts if self.workload.fallback == RECOMPUTE else 0
-        failed = ""
-        for run in range(1, attempts + 2):
-            self.started_ps = self.env.now_ps
-            failed = yield from model.infer(index)
-            self.tally.inference(model.actor, self.started_ps, self.env.now_ps)
-            if not failed:
-                return "", run
-        return failed, attempts + 1
-
     def _lose(self, frame: Waiting, reason: str, *, buffered: bool = True) -> None:
         now_ps = self.env.now_ps
-        self.done(
-            Frame(frame.index, frame.arrived_ps, now_ps, now_ps, reason, 0, self.model.actor),
-            self.workload.deadline_ps,
-        )
+        self._over(frame, now_ps, reason, 0)
         self._let_go(buffered=buffered)
 
-    def _report(self, frame: Waiting, start_ps: int, lost: str, runs: int, model: str) -> None:
-        record = Frame(
-            frame.index, frame.arrived_ps, start_ps, self.env.now_ps, lost, runs, model
+    def _over(
+        self, frame: Waiting, start_ps: int, lost: str, runs: int, model: str | None = None
+    ) -> None:
+        """Tells what became of a frame, in the main model or in one that sees it first."""
+        deadline_ps = self.workload.deadline_ps if model is None else 0
+        name = self.model.actor if model is None else model
+        self.done(
+            Frame(frame.index, frame.arrived_ps, start_ps, self.env.now_ps, lost, runs, name),
+            deadline_ps,
         )
-        self.done(record, self.workload.deadline_ps if model == self.model.actor else 0)
 
     def _let_go(self, *, buffered: bool = True) -> None:
         """A frame is over."""
@@ -222,10 +220,11 @@ class Stream:
 class Filling:
     """The camera's DMA: fills one buffer at a time, over the bus."""
 
-    def __init__(self, env: Clock, camera: Camera, nbytes: int, bus: Bus, log: Log) -> None:
-        self.env, self.camera, self.nbytes, self.bus, self.log = env, camera, nbytes, bus, log
+    def __init__(self, machine: Machine, camera: Camera, nbytes: int) -> None:
+        self.machine, self.camera, self.nbytes = machine, camera, nbytes
+        self.env, self.bus = machine.env, machine.bus
         self.free = camera.buffers
-        self.turn = Turn(env)
+        self.turn = Turn(self.env)
 
     def fill(self, frame: Waiting, offer: Callable[[Waiting], None]) -> None:
         """Takes a free buffer and offers the frame when it is full."""
@@ -237,8 +236,10 @@ class Filling:
             yield self.turn.turn(0)
         start_ps, fill_ps = self.env.now_ps, self.camera.fill_ps
         if fill_ps:
-            yield from self.bus.carry(rate(self.nbytes, fill_ps), fill_ps, 0, stalls_core=False)
+            use = Use()
+            use.begin(rate(self.nbytes, fill_ps), fill_ps, start_ps)
+            yield from self.bus.carry(use)
         stop_ps = self.env.now_ps
-        self.log(start_ps, stop_ps, CAMERA, FILL, CAMERA, OTHERS, -1, self.nbytes, "")
+        self.machine.log(start_ps, stop_ps, CAMERA, FILL, CAMERA, OTHERS, -1, self.nbytes, "")
         self.turn.release()
         offer(frame)

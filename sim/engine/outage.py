@@ -5,16 +5,19 @@ from __future__ import annotations
 import random
 
 from sim.engine.clock import Clock
+from sim.trace import CRC_ERROR
 
 
 class Outages:
     """The faults of one storage or link, told to it by whoever makes them happen.
 
-    `reason` is why nothing can be had from it now, "" where it works; `last` why it was so last.
+    `on` says whether there are any at all. `reason` is why nothing can be had from it now, "" where
+    it works; `last` why it was so last.
     """
 
     def __init__(self, env: Clock, chance: random.Random) -> None:
         self.env, self.random = env, chance
+        self.on = False
         self.reason = self.last = ""
         self.began_ps = -1
         self.until_ps = 0
@@ -32,14 +35,13 @@ class Outages:
         if self.env.now_ps >= self.until_ps:
             self.reason = ""
 
-    def began_since(self, start_ps: int) -> bool:
-        """Whether an outage is on, or began at or after that time."""
-        return bool(self.reason) or self.began_ps >= start_ps
-
-    def damages(self) -> bool:
-        """Whether the request that is over now has come to harm."""
+    def harm(self, start_ps: int) -> str:
+        """What befell a request that ran from then until now; "" if nothing did."""
+        if self.reason or self.began_ps >= start_ps:
+            return self.reason or self.last
         if self.damage_next:
             self.damage_next -= 1
-            return True
-        probability = self.damage_probability
-        return probability > 0 and self.random.random() < probability
+            return CRC_ERROR
+        if self.damage_probability and self.random.random() < self.damage_probability:
+            return CRC_ERROR
+        return ""

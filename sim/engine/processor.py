@@ -56,23 +56,24 @@ class Processor(Turn):
         super().__init__(env)
         self.bus = bus
         self.interrupts_ps = 0
+        bus.taken_ps = self.taken_ps
         self.interrupted_until_ps = 0
 
-    def interrupt(self, work_ps: int) -> tuple[int, int]:
-        """Takes so much time from now on, behind earlier interrupts; from when to when."""
-        start_ps = max(self.env.now_ps, self.interrupted_until_ps)
+    def interrupt(self, now_ps: int, work_ps: int) -> int:
+        """Takes so much time from now on, behind earlier interrupts; until when."""
+        self.interrupted_until_ps = max(self.interrupted_until_ps, now_ps)
+        self.interrupted_until_ps += work_ps
         self.interrupts_ps += work_ps
-        self.bus.taken_ps = self.taken_ps
-        self.interrupted_until_ps = start_ps + work_ps
-        return start_ps, self.interrupted_until_ps
+        return self.interrupted_until_ps
 
     def taken_ps(self, now_ps: int) -> int:
         """Time that interrupts have run up to now."""
         return self.interrupts_ps - max(0, self.interrupted_until_ps - now_ps)
 
     def work(self, use: Use, demand: int, work_ps: int) -> Process:
-        """Runs on the core, which the caller holds; `use` tells afterwards what was lost to whom."""
+        """Runs on the core, which the caller holds; `use` tells then what was lost to whom."""
         use.begin(demand, work_ps, self.env.now_ps)
+        use.taken_ps = self.interrupts_ps
         self.bus.begin_core(use)
         yield from self.bus.finish(use)
         self.bus.end_core()

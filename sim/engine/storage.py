@@ -8,19 +8,20 @@ from heapq import heappop, heappush
 
 import simpy
 
+from sim.device.behaviour import CALM
 from sim.device.board import Storage
-from sim.engine.bus import Bus, rate
-from sim.engine.clock import Clock, Process
+from sim.engine.bus import Bus, Use, rate
+from sim.engine.clock import Clock, Process, Tick
 from sim.engine.outage import Outages
 from sim.errors import SpillwayError
 from sim.tally import Log
 from sim.trace import (
-    CRC_ERROR,
     ERASE,
     ERASING,
     LINK_ASLEEP,
     LINK_LOST,
     LINK_RETRY,
+    OTHERS,
     SHARED,
     SPILL,
     STALL,
@@ -46,6 +47,7 @@ class Request:
     after: list[Request] = field(default_factory=list)
     started_ps: int = 0
     failed: str = ""
+    over: bool = False
 
 
 class StorageActor:
@@ -71,9 +73,12 @@ class StorageActor:
         self.outages = Outages(env, random.Random(f"{seed}/{storage.name}/faults"))
         self.queue: list[tuple[int, int, Request]] = []
         self.asked = 0
-        self.outstanding = 0
         self.delays: list[tuple[int, int, str]] = []
         self.random = random.Random(f"{seed}/{storage.name}")
+        self.calm = storage.busy is None and storage.behaviour == CALM
+        self.use = Use()
+        self.move = self._move if dma is None or not storage.dma else self._move_by_channel
+        self.times: dict[tuple[str, int], tuple[int, int, bool]] = {}
         self.arrival: simpy.Event | None = None
         self.written_since_collection = 0
         self.asked_bytes = self.waiting_bytes = self.given_up_bytes = 0
@@ -85,11 +90,10 @@ class StorageActor:
 
     def start(self, request: Request) -> None:
         """Queues the request; its `done` event tells when it is over, one way or the other."""
-        if not self.outstanding:
+        if not self.waiting_bytes:
             self.delays.clear()
         self.asked += 1
         self.asked_bytes += request.nbytes
-        self.outstanding += 1
         self.waiting_bytes += request.nbytes
         heappush(self.queue, (-request.priority, self.asked, request))
         if self.arrival is not None:
@@ -110,41 +114,45 @@ class StorageActor:
             )
 
     def _serve(self) -> Process:
+        env = self.env
         while True:
-            request = self._next()
+            request = self._next() if self.queue else None
             if request is None:
                 if self.erased < self.most_erased and not self.queue:
                     yield from self._erase_ahead()
-                    continue
-                yield self._something_new()
+                else:
+                    yield self._something_new()
                 continue
-            began_ps = self.env.now_ps
-            if not self.outages.reason:
-                yield from self._wake(request)
-                yield from self._be_busy(request)
-            yield from self._attempts(request)
-            self.awake_until_ps = self.env.now_ps + self.moods.sleep_after_ps
-            self.outstanding -= 1
+            began_ps = env.now_ps
+            if self.calm and not self.outages.on:
+                yield from self.move(request)
+            else:
+                yield from self._serve_moodily(request)
             self.waiting_bytes -= request.nbytes
-            self.given_up_bytes += request.nbytes if request.failed else 0
-            if self.outstanding and request.frame < 0:
-                self.delays.append((began_ps, self.env.now_ps, SHARED))
+            if request.failed:
+                self.given_up_bytes += request.nbytes
+            if request.frame == OTHERS and self.waiting_bytes:
+                self.delays.append((began_ps, env.now_ps, SHARED))
+            request.over = True
             request.done.succeed()
+
+    def _serve_moodily(self, request: Request) -> Process:
+        if not self.outages.reason:
+            yield from self._wake(request)
+            yield from self._be_busy(request)
+        yield from self._attempts(request)
+        self.awake_until_ps = self.env.now_ps + self.moods.sleep_after_ps
 
     def _next(self) -> Request | None:
         """Takes the first request that may begin; None where none of them may."""
-        if not self.queue:
-            return None
-        first = self.queue[0][2]
-        if all(earlier.done.triggered for earlier in first.after):
-            heappop(self.queue)
-            return first
+        if _ready(self.queue[0][2]):
+            return heappop(self.queue)[2]
         blocked: set[str] = set()
         for entry in sorted(self.queue):
             request = entry[2]
             if request.owner in blocked:
                 continue
-            if all(earlier.done.triggered for earlier in request.after):
+            if _ready(request):
                 self.queue.remove(entry)
                 self.queue.sort()
                 return request
@@ -159,7 +167,7 @@ class StorageActor:
             earlier.done
             for _, _, request in self.queue
             for earlier in request.after
-            if not earlier.done.triggered
+            if not earlier.over
         ]
         return self.env.any_of([self.arrival, *pending]) if pending else self.arrival
 
@@ -171,18 +179,15 @@ class StorageActor:
     def _be_busy(self, request: Request) -> Process:
         busy, moods = self.storage.busy, self.moods
         writing = request.kind == SPILL
-        if busy is not None and busy.meets(writing=writing):
-            if self.random.random() < busy.probability:
-                yield from self._delay(
-                    request, busy.quantile_ps(self.random.random()), STORAGE_BUSY
-                )
+        meets = busy is not None and busy.meets(writing=writing)
+        if busy is not None and meets and self.random.random() < busy.probability:
+            spike_ps = busy.quantile_ps(self.random.random())
+            yield from self._delay(request, spike_ps, STORAGE_BUSY)
         if moods.collect_every_bytes and writing:
             if self.written_since_collection >= moods.collect_every_bytes:
                 self.written_since_collection %= moods.collect_every_bytes
                 least, most = moods.collect_minimum_ps, moods.collect_maximum_ps
-                yield from self._delay(
-                    request, self.random.randint(least, most), STORAGE_BUSY
-                )
+                yield from self._delay(request, self.random.randint(least, most), STORAGE_BUSY)
             self.written_since_collection += request.nbytes
 
     def _attempts(self, request: Request) -> Process:
@@ -195,43 +200,47 @@ class StorageActor:
             if request.failed:
                 yield from self._delay(request, self.moods.waits_ps(attempt), LINK_RETRY)
                 continue
-            if self.storage.dma and self.dma is not None:
-                with self.dma.request() as channel:
-                    yield channel
-                    yield from self._move(request)
-            else:
-                yield from self._move(request)
+            yield from self._erase_for(request)
+            yield from self.move(request)
             if not request.failed:
                 return
 
     def _lost(self) -> bool:
         return bool(self.moods.loss) and self.random.random() < self.moods.loss
 
+    def _move_by_channel(self, request: Request) -> Process:
+        assert self.dma is not None
+        with self.dma.request() as channel:
+            yield channel
+            yield from self._move(request)
+
     def _move(self, request: Request) -> Process:
-        storage, nbytes, writing = self.storage, request.nbytes, request.kind == SPILL
-        yield from self._erase_for(request)
+        """Moves the bytes once; where an outage or damage hits them, the request has failed."""
+        key = request.kind, request.nbytes
+        if key not in self.times:
+            self.times[key] = self._time(*key)
+        duration_ps, demand, stalls_core = self.times[key]
         request.started_ps = start_ps = self.env.now_ps
+        if demand or stalls_core:
+            self.use.priority = request.priority
+            self.use.begin(demand, duration_ps, start_ps)
+            yield from self.bus.carry(self.use, stalls_core=stalls_core)
+        else:
+            yield Tick(self.env, duration_ps)
+        request.failed = self.outages.harm(start_ps) if self.outages.on else ""
+        self._log(request, start_ps, request.kind, request.nbytes, request.failed)
+
+    def _time(self, kind: str, nbytes: int) -> tuple[int, int, bool]:
+        """Picoseconds of a transfer, bytes a second that it wants, whether it stops the core."""
+        storage, writing = self.storage, kind == SPILL
         if not writing:
             duration_ps = storage.read_ps(nbytes)
         elif self.most_erased:
             duration_ps = storage.program_ps(nbytes)
         else:
             duration_ps = storage.write_ps(nbytes)
-        stalls_core = writing and storage.stalls_core
-        if storage.dma or stalls_core:
-            demand = rate(storage.rounded_bytes(nbytes), duration_ps) if storage.dma else 0
-            yield from self.bus.carry(
-                demand, duration_ps, request.priority, stalls_core=stalls_core
-            )
-        else:
-            yield self.env.timeout(duration_ps)
-        if self.outages.began_since(start_ps):
-            request.failed = self.outages.reason or self.outages.last
-        elif self.outages.damages():
-            request.failed = CRC_ERROR
-        else:
-            request.failed = ""
-        self._log(request, start_ps, request.kind, nbytes, request.failed)
+        demand = rate(storage.rounded_bytes(nbytes), duration_ps) if storage.dma else 0
+        return duration_ps, demand, writing and storage.stalls_core
 
     def _erase_for(self, request: Request) -> Process:
         """What the blocks that were erased ahead do not cover is erased now."""
@@ -249,10 +258,9 @@ class StorageActor:
 
     def _erase(self, blocks: int, frame: int, cause: str) -> Process:
         storage, start_ps = self.storage, self.env.now_ps
-        yield from self.bus.carry(
-            0, blocks * storage.block_erase_ps, 0, stalls_core=storage.stalls_core
-        )
-        if self.outstanding:
+        self.use.begin(0, blocks * storage.block_erase_ps, start_ps)
+        yield from self.bus.carry(self.use, stalls_core=storage.stalls_core)
+        if self.waiting_bytes:
             self.delays.append((start_ps, self.env.now_ps, ERASING))
         self.log(
             start_ps, self.env.now_ps, storage.name, ERASE, "", frame, -1,
@@ -263,7 +271,7 @@ class StorageActor:
         if not duration_ps:
             return
         start_ps = self.env.now_ps
-        yield self.env.timeout(duration_ps)
+        yield Tick(self.env, duration_ps)
         self.delays.append((start_ps, self.env.now_ps, cause))
         self._log(request, start_ps, STALL, 0, cause)
 
@@ -272,3 +280,11 @@ class StorageActor:
             start_ps, self.env.now_ps, self.storage.name, kind, request.subject,
             request.frame, request.step, nbytes, cause,
         )  # fmt: skip
+
+
+def _ready(request: Request) -> bool:
+    """Whether all is done that the request has to come after."""
+    for earlier in request.after:  # noqa: SIM110 - a loop is quicker than a generator here
+        if not earlier.over:
+            return False
+    return True

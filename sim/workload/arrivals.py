@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 BACK_TO_BACK, PERIODIC, POISSON, TRACE = "back_to_back", "periodic", "poisson", "trace"
 ARRIVALS = (BACK_TO_BACK, PERIODIC, POISSON, TRACE)
@@ -26,23 +27,23 @@ class Arrivals:
 
     def instants(self, chance: random.Random) -> Iterator[int]:
         """The instants in order; endless, but for TRACE and BACK_TO_BACK, which has none."""
-        if self.kind == TRACE:
-            yield from self.times_ps
-        elif self.kind == PERIODIC:
-            yield from self._periodic(chance)
-        elif self.kind == POISSON:
-            at = 0
-            while True:
-                at += round(chance.expovariate(1.0) * self.period_ps)
-                yield at
+        if self.kind == POISSON:
+            return self._poisson(chance)
+        if self.kind == PERIODIC:
+            return self._jittered(chance) if self.jitter_ps else count(0, self.period_ps)
+        return iter(self.times_ps)
 
-    def _periodic(self, chance: random.Random) -> Iterator[int]:
-        at = nominal = 0
+    def _poisson(self, chance: random.Random) -> Iterator[int]:
+        at = 0
         while True:
-            moved = chance.randint(-self.jitter_ps, self.jitter_ps) if self.jitter_ps else 0
-            at = max(at, nominal + moved)
+            at += round(chance.expovariate(1.0) * self.period_ps)
             yield at
-            nominal += self.period_ps
+
+    def _jittered(self, chance: random.Random) -> Iterator[int]:
+        at = 0
+        for nominal in count(0, self.period_ps):
+            at = max(at, nominal + chance.randint(-self.jitter_ps, self.jitter_ps))
+            yield at
 
     @property
     def mean_gap_ps(self) -> int:

@@ -20,7 +20,7 @@ FAULTS = (CRC, REMOVED, LINK_DOWN, HOST_ABSENT, BROWN_OUT)
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """DMA that fills one of `buffers` buffers of `size_bytes` in `fill_ps`, then the frame is there.
+    """DMA that fills one of `buffers` buffers of `size_bytes` in `fill_ps`; then a frame is there.
 
     A frame keeps its buffer until its inference is over. 0 bytes: as many as the model's inputs
     have. The buffers take SRAM of the arena's bank, unless `memory` names another.

@@ -1,0 +1,113 @@
+"""From a scenario to what is compared: the board as it is there, its other models, what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sim.compare import Play, Progress, compare
+from sim.device.board import Board
+from sim.device.loader import load_board_with
+from sim.errors import CannotFitError, PolicyError
+from sim.graph.graph import Graph
+from sim.graph.tflite_reader import read_bytes
+from sim.policy import Goal
+from sim.result import Source, read_source
+from sim.scenario import Companion, Scenario
+from sim.system import Resident, taken_bytes
+from sim.workload.workload import BUS_USE, CORE_USE, Camera, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A scenario with everything found; the goal's SRAM is what cameras and other models leave."""
+
+    source: Source
+    graph: Graph
+    board: Board
+    goal: Goal
+    residents: tuple[Resident, ...]
+    taken_bytes: int
+
+
+def prepare(scenario: Scenario, play: Play, progress: Progress) -> Prepared:
+    """Reads the scenario's files and finds out how its other models run.
+
+    Raises ConfigError, ModelError or PolicyError where something is missing or wrong, and
+    CannotFitError if cameras and other models leave no SRAM.
+    """
+    board = load_board_with(scenario.board, scenario.profile)
+    for name, changes in scenario.moods.items():
+        board = board.with_behaviour(name, changes)
+    _check(scenario.workload, board)
+    source = read_source(scenario.model)
+    graph = read_bytes(source.data, source.path)
+    sram_bytes = scenario.sram_bytes or board.largest_usable_bytes
+    goal = Goal(
+        sram_bytes, scenario.minimize, scenario.kernels, scenario.runtime, scenario.energy_pj
+    )
+    camera = scenario.workload.camera
+    buffers = _buffer_bytes(camera, graph, board)
+    residents: tuple[Resident, ...] = ()
+    for companion in scenario.companions:
+        progress(f"placing {companion.name}")
+        left = Goal(
+            sram_bytes - taken_bytes(residents, buffers),
+            kernels=scenario.kernels, runtime=scenario.runtime,
+        )  # fmt: skip
+        residents += (_resident(companion, board, left, play),)
+    taken = taken_bytes(residents, buffers)
+    if taken >= sram_bytes:
+        raise CannotFitError(
+            f"{scenario.file}: SRAM: cameras and other models take {taken:,} B, "
+            f"wanted less than the {sram_bytes:,} B there are"
+        )
+    left = Goal(
+        sram_bytes - taken, goal.minimize, goal.kernels, goal.runtime, scenario.energy_pj
+    )
+    return Prepared(source, graph, board, left, residents, taken)
+
+
+def _check(workload: Workload, board: Board) -> None:
+    """Raises PolicyError if something is asked of a storage or memory that the board lacks."""
+    for user in workload.background:
+        if user.uses not in (CORE_USE, BUS_USE):
+            board.storage(user.uses)
+    for fault in workload.faults:
+        if fault.on:
+            board.storage(fault.on)
+
+
+def _buffer_bytes(camera: Camera | None, graph: Graph, board: Board) -> int:
+    """What the camera's buffers take of the arena's bank.
+
+    Raises PolicyError if the board lacks the memory that they are to lie in, or DMA can't reach it.
+    """
+    if camera is None:
+        return 0
+    memory = board.memory(camera.memory) if camera.memory else board.arena_memory
+    size = camera.size_bytes or sum(graph.tensors[t].nbytes for t in graph.inputs)
+    if not memory.dma:
+        raise PolicyError(f"camera: memory: found {memory.name!r}, wanted one that DMA reaches")
+    if camera.buffers * size > memory.usable_bytes:
+        raise CannotFitError(
+            f"camera: found {camera.buffers} buffers of {size:,} B, wanted no more than the "
+            f"{memory.usable_bytes:,} B of {memory.name}"
+        )
+    return camera.buffers * size if memory == board.arena_memory else 0
+
+
+def _resident(companion: Companion, board: Board, goal: Goal, play: Play) -> Resident:
+    source = read_source(companion.model)
+    graph = read_bytes(source.data, source.path)
+    best = compare(graph, board, goal, [companion.choice], play).best
+    assert best.program is not None
+    return Resident(
+        companion.name, best.program, companion.arena, companion.gates, companion.arrivals,
+        companion.priority, companion.deadline_ps,
+    )  # fmt: skip
+
+
+def residents_text(residents: Sequence[Resident]) -> str:
+    """The other models and what each needs, for people."""
+    return ", ".join(f"{r.name} {r.program.arena().required:,} B ({r.arena})" for r in residents)
