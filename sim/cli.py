@@ -15,6 +15,7 @@ from sim.errors import SpillwayError
 MINIMIZE = ("latency", "p99", "energy", "arena", "activations")
 KERNELS = ("reference", "cmsis_nn")
 RUNTIMES = ("tflm", "static")
+SCHEMAS = ("board", "core", "scenario", "storage")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +51,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("scenario", help="a YAML file, or the name of a built-in one")
     _policies(run)
     run.add_argument("-o", "--output", metavar="DIR", help="where the files go (out/NAME)")
+    run.add_argument("--frames", type=_positive, metavar="N", help="instead of the scenario's")
     run.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's")
+    run.add_argument(
+        "--seeds", type=_positive, default=1, metavar="N", help="so many runs side by side (1)"
+    )
     _json(run)
 
     compare = commands.add_parser("compare", help="compare policies on a model and a board")
@@ -92,6 +97,9 @@ def parser() -> argparse.ArgumentParser:
     _json(boards)
 
     _calibration(commands)
+
+    schema = commands.add_parser("schema", help="the JSON Schema of a file that you write")
+    schema.add_argument("kind", choices=SCHEMAS, help="what the file is")
 
     policies = commands.add_parser("policies", help="the policies and their parameters")
     which = policies.add_mutually_exclusive_group()

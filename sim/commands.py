@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.device.board import Board
 from sim.errors import SpillwayError
@@ -14,36 +14,39 @@ from sim.graph.graph import Graph
 from sim.policy import Choice, Goal, parse_choice, policy_class, policy_names
 from sim.result import Source, dumps, read_source
 from sim.terminal import progress_shown, write
-from sim.usage import UNPACED, Usage
+
+if TYPE_CHECKING:
+    from sim.compare import Comparison
 
 OK, FAILED = 0, 1
 
 
 def run(options: argparse.Namespace) -> int:
     """Compares a scenario's policies, deploys the winner, writes everything to a directory."""
-    from sim.device.loader import load_board_with
+    from sim.compare import compare as compare_policies
+    from sim.compare import over_seeds
+    from sim.engine.run import play
+    from sim.prepare import prepare
     from sim.scenario import load_scenario
 
     scenario = load_scenario(options.scenario)
-    board = load_board_with(scenario.board, scenario.profile)
-    goal = Goal(
-        scenario.sram_bytes or board.largest_usable_bytes,
-        scenario.minimize,
-        scenario.kernels,
-        scenario.runtime,
-    )
-    return _compare_and_deploy(
-        options,
-        read_source(scenario.model),
-        board,
-        goal,
-        _choices(options.policy) or scenario.choices,
-        name=scenario.name,
-        title=scenario.title or f"{scenario.name}: {scenario.model.name}",
-        frames=scenario.frames,
-        seed=scenario.seed if options.seed is None else options.seed,
-        usage=scenario.usage,
-    )
+    frames = options.frames or scenario.frames
+    seed = scenario.seed if options.seed is None else options.seed
+    if frames <= scenario.workload.warm_up:
+        raise SpillwayError(
+            f"--frames: found {frames}, wanted more than the {scenario.workload.warm_up} of warm-up"
+        )
+    with progress_shown() as progress:
+        ready = prepare(scenario, play, progress)
+        found = compare_policies(
+            ready.graph, ready.board, ready.goal, _choices(options.policy) or scenario.choices,
+            play, frames=frames, seed=seed, progress=progress, usage=scenario.usage,
+            workload=scenario.workload, residents=ready.residents,
+        )  # fmt: skip
+        if options.seeds > 1:
+            found = over_seeds(found, play, frames=frames, seed=seed, seeds=options.seeds)
+    title = scenario.title or f"{scenario.name}: {scenario.model.name}"
+    return _deploy(options, ready.source, found, name=scenario.name, title=title, seed=seed)
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -100,46 +103,32 @@ def _front(options: argparse.Namespace) -> int:
 
 def deploy(options: argparse.Namespace) -> int:
     """Compiles the best policy's model for a board."""
-    source, _, board, goal = _model_on_board(options)
+    from sim.compare import compare as compare_policies
+    from sim.engine.run import play
+
+    source, graph, board, goal = _model_on_board(options)
+    choices = _choices(options.policy) or _all_policies()
+    with progress_shown() as progress:
+        found = compare_policies(
+            graph, board, goal, choices, play, seed=options.seed, progress=progress
+        )
     name = Path(source.path).stem
-    return _compare_and_deploy(
-        options,
-        source,
-        board,
-        goal,
-        _choices(options.policy) or _all_policies(),
-        name=name,
-        title=source.path,
-        frames=1,
-        seed=options.seed,
-    )
+    return _deploy(options, source, found, name=name, title=source.path, seed=options.seed)
 
 
-def _compare_and_deploy(
+def _deploy(
     options: argparse.Namespace,
     source: Source,
-    board: Board,
-    goal: Goal,
-    choices: Sequence[Choice],
+    found: Comparison,
     *,
     name: str,
     title: str,
-    frames: int,
     seed: int,
-    usage: Usage = UNPACED,
 ) -> int:
-    from sim.compare import compare as compare_policies
     from sim.deployment import deploy_winner
-    from sim.engine.run import play
-    from sim.graph.tflite_reader import read_bytes
     from sim.result import comparison_document
 
-    graph = read_bytes(source.data, source.path)
     with progress_shown() as progress:
-        found = compare_policies(
-            graph, board, goal, choices, play,
-            frames=frames, seed=seed, progress=progress, usage=usage,
-        )  # fmt: skip
         progress("verifying the winner in LiteRT and TFLM")
         directory = Path(options.output or Path("out") / name)
         document = comparison_document(source, found, name, seed)
@@ -151,7 +140,7 @@ def _compare_and_deploy(
 
         show_comparison(found, title)
         show_facts(deployed.facts())
-    return OK if found.best.fits(goal) and deployed.good else FAILED
+    return OK if found.best.fits(found.goal) and deployed.good else FAILED
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -229,6 +218,14 @@ def boards(options: argparse.Namespace) -> int:
         write(dumps(_plain(board)))
     else:
         show_board(board)
+    return OK
+
+
+def schema(options: argparse.Namespace) -> int:
+    """The JSON Schema of boards, their parts or scenarios."""
+    from sim.json_schema import schemas
+
+    write(dumps(schemas()[options.kind]))
     return OK
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sim.device.board import Board
 from sim.errors import ModelError, PlanError, PolicyError, SpillwayError
@@ -14,6 +13,7 @@ from sim.program import Arena, Program, pack_graph, place
 from sim.progress import listening, stopped
 from sim.progress import report as report_progress
 from sim.report import Report
+from sim.seeds import Play, Spread, spreads
 from sim.shortfall import Shortfall, shortfall
 from sim.system import Resident, System
 from sim.usage import UNPACED, Usage
@@ -28,12 +28,6 @@ FAILURES = (ModelError, PlanError, PolicyError)
 """What a policy's row reports when the policy can't be applied, or makes what is not valid."""
 
 Progress = Callable[[str], None]
-
-
-class Play(Protocol):
-    """The engine: plays a system on a board, with time and bytes accounted for."""
-
-    def __call__(self, system: System, board: Board, *, frames: int, seed: int) -> Report: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +64,10 @@ class Comparison:
     winner: int
     pareto: frozenset[int]
     usage: Usage = UNPACED
+    workload: Workload = IDLE
+    residents: tuple[Resident, ...] = ()
+    spreads: Mapping[int, Spread] = field(default_factory=dict)
+    """By outcome, its figures over many seeds."""
 
     @property
     def best(self) -> Outcome:
@@ -112,7 +110,16 @@ def compare(
     if not alive:
         raise PolicyError("; ".join(o.error for o in outcomes) or "no policy was named")
     winner = min(alive, key=lambda i: (_rank(outcomes[i], goal), _plainness(outcomes[i]), i))
-    return Comparison(graph, board, goal, outcomes, winner, _pareto(outcomes, alive), usage)
+    pareto = _pareto(outcomes, alive)
+    return Comparison(graph, board, goal, outcomes, winner, pareto, usage, workload, residents)
+
+
+def over_seeds(found: Comparison, play: Play, *, frames: int, seed: int, seeds: int) -> Comparison:
+    """The comparison with the spread of each outcome that could be played, over many seeds."""
+    alive = {i: o.program for i, o in enumerate(found.outcomes) if o.program is not None}
+    systems = [System(p, found.workload, found.residents) for p in alive.values()]
+    told = spreads(systems, found.board, play, frames=frames, seed=seed, seeds=seeds)
+    return replace(found, spreads=dict(zip(alive, told, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

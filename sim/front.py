@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sim.compare import Outcome, Play, Progress, compare
+from sim.compare import Outcome, Progress, compare
 from sim.device.board import Board
 from sim.errors import PolicyError
 from sim.graph.graph import Graph
@@ -13,6 +13,7 @@ from sim.policy import Choice, Goal, parse_choice
 from sim.program import Arena, Program
 from sim.progress import stopped
 from sim.report import Report
+from sim.seeds import Play
 
 LEVELS = 12
 HEAD_PARTS = 32

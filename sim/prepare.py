@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sim.compare import Play, Progress, compare
+from sim.compare import Progress, compare
 from sim.device.board import Board
 from sim.device.loader import load_board_with
 from sim.errors import CannotFitError, PolicyError
@@ -14,6 +14,7 @@ from sim.graph.tflite_reader import read_bytes
 from sim.policy import Goal
 from sim.result import Source, read_source
 from sim.scenario import Companion, Scenario
+from sim.seeds import Play
 from sim.system import Resident, taken_bytes
 from sim.workload.workload import BUS_USE, CORE_USE, Camera, Workload
 
@@ -51,10 +52,7 @@ def prepare(scenario: Scenario, play: Play, progress: Progress) -> Prepared:
     residents: tuple[Resident, ...] = ()
     for companion in scenario.companions:
         progress(f"placing {companion.name}")
-        left = Goal(
-            sram_bytes - taken_bytes(residents, buffers),
-            kernels=scenario.kernels, runtime=scenario.runtime,
-        )  # fmt: skip
+        left = replace(goal, sram_bytes=sram_bytes - taken_bytes(residents, buffers), energy_pj=0)
         residents += (_resident(companion, board, left, play),)
     taken = taken_bytes(residents, buffers)
     if taken >= sram_bytes:
@@ -62,9 +60,7 @@ def prepare(scenario: Scenario, play: Play, progress: Progress) -> Prepared:
             f"{scenario.file}: SRAM: cameras and other models take {taken:,} B, "
             f"wanted less than the {sram_bytes:,} B there are"
         )
-    left = Goal(
-        sram_bytes - taken, goal.minimize, goal.kernels, goal.runtime, scenario.energy_pj
-    )
+    left = replace(goal, sram_bytes=sram_bytes - taken)
     return Prepared(source, graph, board, left, residents, taken)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sim.device.board import Board, Storage
 from sim.errors import SpillwayError
 from sim.statistics import Distribution
-from sim.tally import Counts, Tally
+from sim.tally import Bytes, Counts, Tally
 from sim.trace import CORE, PREEMPTED, TASK, Trace
 
 
@@ -133,7 +133,11 @@ def summed(tally: Tally, actors: Sequence[str], elapsed_ps: int) -> Report:
         service=tally.service.distribution(),
         stall_ps={cause: stalls[cause] // frames for cause in sorted(stalls)},
         stalled_on=by_subject,
-        moved={a: Moved(own[a].read // frames, own[a].written // frames) for a in storages},
+        moved={
+            a: Moved(m.read // frames, m.written // frames)
+            for a, m in own.items()
+            if m != Bytes() or others[a] == Bytes()
+        },
         others={a: Moved(m.read, m.written) for a, m in others.items() if m.read or m.written},
         failed={a: failed for a in storages if (failed := own[a].failed + others[a].failed)},
         busy_ps={a: tally.busy[a] for a in actors},
@@ -149,14 +153,18 @@ def _fate(counts: Counts) -> Fate:
     return Fate(counts.offered, counts.done, counts.missed, counts.recomputed, lost)
 
 
-def inferences_until_worn(storage: Storage, written: int) -> int | None:
+def inferences_until_worn(storage: Storage, written: int, erased: float = 0) -> int | None:
     """How often `written` bytes can be spilled before the storage wears out; None if it does not.
 
-    What has no blocks, a card, spreads its writes over its whole size; a flash chip's slots stay
-    where they are, and each inference erases them once.
+    What has no blocks, a card, spreads its writes over its whole size. A flash chip's slots stay
+    where they are, and each inference erases them once; where they move over an area, each of its
+    blocks bears its part of the `erased` blocks per inference.
     """
     if not storage.endurance_cycles or not written:
         return None
+    area = storage.blocks(storage.behaviour.area_bytes)
+    if storage.block_bytes and area and erased:
+        return int(storage.endurance_cycles * area / erased)
     if storage.block_bytes:
         return storage.endurance_cycles
     return storage.size_bytes * storage.endurance_cycles // written

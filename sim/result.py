@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,13 @@ from sim.graph.graph import Graph
 from sim.graph.macs import macs
 from sim.policy import Goal
 from sim.program import Arena, Program
-from sim.report import Report
+from sim.report import Fate, Report
+from sim.seeds import Figure, Spread
+from sim.statistics import Distribution
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+STALLS_TOLD = 10
+"""So many waits are told by cause and tensor, the longest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,8 @@ def _result(comparison: Comparison, index: int, outcome: Outcome) -> dict[str, A
     return found | {
         **_measured(outcome.program, outcome.arena, outcome.report),
         **_lasting(comparison, outcome.report),
+        "frame_uj": round(outcome.frame_pj / 10**6, 3),
+        "spread": _spread(comparison.spreads[index]) if index in comparison.spreads else None,
         "placement_proven_optimal": outcome.proven,
     }
 
@@ -164,15 +170,24 @@ def _measured(program: Program, arena: Arena, report: Report) -> dict[str, Any]:
     }
 
 
-def _figures(report: Report) -> dict[str, Any]:
-    latency = report.latency
+def _times(found: Distribution) -> dict[str, Any]:
     return {
-        "latency_us": {
-            "mean": microseconds(latency.mean_ps),
-            "p50": microseconds(latency.p50_ps),
-            "p99": microseconds(latency.p99_ps),
-            "max": microseconds(latency.max_ps),
-        },
+        "mean": microseconds(found.mean_ps),
+        "mean_error": microseconds(found.mean_error_ps),
+        "p50": microseconds(found.p50_ps),
+        "p90": microseconds(found.p90_ps),
+        "p99": microseconds(found.p99_ps),
+        "p99_interval": [microseconds(found.p99_low_ps), microseconds(found.p99_high_ps)],
+        "max": microseconds(found.max_ps),
+    }
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    worst = sorted(report.stalled_on.items(), key=lambda item: (-item[1], item[0]))
+    return {
+        "frames": {name: _fate(fate) for name, fate in report.fates.items()},
+        "latency_us": _times(report.latency),
+        "inference_us": _times(report.service),
         "stall_us": {
             "total": microseconds(report.total_stall_ps),
             **{cause.replace(" ", "_"): microseconds(t) for cause, t in report.stall_ps.items()},
@@ -181,8 +196,42 @@ def _figures(report: Report) -> dict[str, Any]:
             storage: {"read": moved.read, "written": moved.written}
             for storage, moved in report.moved.items()
         },
+        "stalled_on": [
+            {"cause": cause, "tensor_or_op": subject, "us": microseconds(ps)}
+            for (cause, subject), ps in worst[:STALLS_TOLD]
+        ],
+        "others_bytes": {
+            storage: {"read": moved.read, "written": moved.written}
+            for storage, moved in report.others.items()
+        },
+        "failed_bytes": dict(report.failed),
+        "erased_blocks": {name: round(blocks, 6) for name, blocks in report.erased.items()},
         "energy_uj": round(report.energy_pj / 10**6, 3),
         "utilisation": {actor: round(report.utilisation(actor), 6) for actor in report.busy_ps},
+    }
+
+
+def _fate(fate: Fate) -> dict[str, Any]:
+    return {
+        "offered": fate.offered,
+        "done": fate.done,
+        "missed_deadline": fate.missed,
+        "recomputed": fate.recomputed,
+        "lost": dict(fate.lost),
+    }
+
+
+def _spread(spread: Spread) -> dict[str, Any]:
+    def figure(found: Figure, scale: float = 1.0) -> dict[str, float]:
+        return {f.name: round(getattr(found, f.name) / scale, 6) for f in fields(found)}
+
+    return {
+        "seeds": spread.seeds,
+        "latency_mean_us": figure(spread.mean_ps, 10**6),
+        "latency_p99_us": figure(spread.p99_ps, 10**6),
+        "lost_share": figure(spread.lost),
+        "missed_share": figure(spread.missed),
+        "energy_uj": figure(spread.energy_pj, 10**6),
     }
 
 

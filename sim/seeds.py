@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
-from sim.compare import Play
 from sim.device.board import Board
 from sim.progress import report as report_progress
 from sim.report import Report
 from sim.statistics import mean_and_error
 from sim.system import System
+
+
+class Play(Protocol):
+    """The engine: plays a system on a board, with time and bytes accounted for."""
+
+    def __call__(self, system: System, board: Board, *, frames: int, seed: int) -> Report: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Spread:
 def spreads(
     systems: Sequence[System], board: Board, play: Play, *, frames: int, seed: int, seeds: int
 ) -> tuple[Spread, ...]:
-    """Plays each system under `seeds` seeds from `seed` on, in as many processes as there are cores.
+    """Plays each system under `seeds` seeds from `seed` on, in a process for each core.
 
     `play` has to be a function of a module, which other processes can find. The result does not
     depend on how many there are.

@@ -42,10 +42,17 @@ class Usage:
         return frames * self.frame_ps(report) / PS_PER_DAY
 
     def wear_days(self, report: Report, board: Board) -> dict[str, float]:
-        """Days until each storage that is written to has worn out; those that never do are out."""
+        """Days until each storage that is written to has worn out; those that never do are out.
+
+        What other users write counts as well.
+        """
         found = {}
-        for name, moved in report.moved.items():
-            inferences = inferences_until_worn(board.storage(name), moved.written)
+        for name in dict.fromkeys((*report.moved, *report.others)):
+            written = report.moved[name].written if name in report.moved else 0
+            if name in report.others:
+                written += report.others[name].written // report.frames
+            erased = report.erased.get(name, 0.0)
+            inferences = inferences_until_worn(board.storage(name), written, erased)
             if inferences is not None:
                 found[name] = inferences * self.frame_ps(report) / PS_PER_DAY
         return found

@@ -43,11 +43,15 @@ def show_comparison(comparison: Comparison, title: str) -> None:
     """The policies side by side: what people ask first stands first."""
     out, goal = console(), comparison.goal
     out.print(Text(title, style="bold"))
+    allowed = f", {goal.energy_pj / 10**9:.3g} mJ a frame" if goal.energy_pj else ""
     out.print(
-        f"{comparison.board.title}; budget {grouped(goal.sram_bytes)} B of SRAM, "
+        f"{comparison.board.title}; budget {grouped(goal.sram_bytes)} B of SRAM{allowed}, "
         f"least {goal.minimize}",
         style="dim",
     )
+    for resident in comparison.residents:
+        needs = grouped(resident.program.arena().required)
+        out.print(f"beside it {resident.name}: {needs} B, {resident.arena} arena", style="dim")
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("", width=2)
     table.add_column("policy", overflow="fold")
@@ -62,6 +66,10 @@ def show_comparison(comparison: Comparison, title: str) -> None:
     )
     for line in _remarks(comparison):
         out.print(line, soft_wrap=False)
+    if comparison.workload.eventful or comparison.residents or comparison.spreads:
+        from sim.render.realtime import show_over_time
+
+        show_over_time(out, comparison)
 
 
 def _first_latency(comparison: Comparison) -> int:

@@ -157,6 +157,6 @@ def _fault(node: Located, where: str) -> Fault:
     if fault.probability and fault.kind != CRC:
         raise error_at(entries, "probability", where, f"kind: {CRC}, beside a probability")
     if (fault.kind == BROWN_OUT) == bool(fault.on):
-        wanted = "nothing: a brown-out is the board's" if fault.on else "on: a storage or link"
+        wanted = "nothing: a brown-out is the board's" if fault.on else "storage: a storage or link"
         raise node.error(where, wanted)
     return fault

@@ -138,7 +138,7 @@ USER = (
 
 FAULT = (
     Field("kind", "kind", choice(FAULTS), "what breaks"),
-    Field("on", "on", TEXT, "the storage or link", False),
+    Field("storage", "on", TEXT, "the storage or link", False),
     Field("at", "at_ps", _TIMES, "instants", False),
     Field("every", "every_ps", _SOME_TIME, "on average, at random", False),
     Field("probability", "probability", _SHARE, "of each request, for crc", False),
