@@ -220,6 +220,8 @@ ZOO: dict[str, Callable[[], Graph]] = {
     "mobilenet_v2_035_144": lambda: mobilenet_v2(0.35, 144, "mobilenet_v2_035_144"),
     "mobilenet_v2_100_224": lambda: mobilenet_v2(1.0, 224, "mobilenet_v2_100_224"),
     "mobilenet_v1_025_96": lambda: mobilenet_v1(0.25, 96, 2, "mobilenet_v1_025_96"),
+    "person_96": lambda: mobilenet_v1(0.25, 96, 2, "person_96"),
+    "surface_unet": lambda: unet(192, 256, classes=2, net=Calibrated(0, "surface_unet")),
     "unet_80_120": lambda: unet(net=Calibrated(0, "unet_80_120")),
     "ds_cnn": ds_cnn,
     "resnet_8": resnet_8,

@@ -47,16 +47,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=f"spillway {__version__}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="compare a scenario's policies and deploy the winner")
-    run.add_argument("scenario", help="a YAML file, or the name of a built-in one")
-    _policies(run)
-    run.add_argument("-o", "--output", metavar="DIR", help="where the files go (out/NAME)")
-    run.add_argument("--frames", type=_positive, metavar="N", help="instead of the scenario's")
-    run.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's")
-    run.add_argument(
-        "--seeds", type=_positive, default=1, metavar="N", help="so many runs side by side (1)"
-    )
-    _json(run)
+    _run(commands)
 
     compare = commands.add_parser("compare", help="compare policies on a model and a board")
     _model_on_board(compare)
@@ -109,6 +100,19 @@ def parser() -> argparse.ArgumentParser:
     )
     _json(policies)
     return made
+
+
+def _run(commands: Any) -> None:
+    run = commands.add_parser("run", help="compare a scenario's policies and deploy the winner")
+    run.add_argument("scenario", help="a YAML file, or the name of a built-in one")
+    _policies(run)
+    run.add_argument("-o", "--output", metavar="DIR", help="where the files go (out/NAME)")
+    run.add_argument("--frames", type=_positive, metavar="N", help="instead of the scenario's")
+    run.add_argument("--seed", type=int, metavar="N", help="instead of the scenario's")
+    run.add_argument(
+        "--seeds", type=_positive, default=1, metavar="N", help="so many runs side by side (1)"
+    )
+    _json(run)
 
 
 def _model_on_board(command: argparse.ArgumentParser) -> None:

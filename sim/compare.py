@@ -24,6 +24,9 @@ TRIAL_FRAMES = 4
 TAIL_FRAMES = 400
 """The same where the 99th percentile is to be least."""
 
+LABEL_WIDTH = 40
+"""A longer label than this has the parameters left out."""
+
 FAILURES = (ModelError, PlanError, PolicyError)
 """What a policy's row reports when the policy can't be applied, or makes what is not valid."""
 
@@ -73,11 +76,22 @@ class Comparison:
     def best(self) -> Outcome:
         return self.outcomes[self.winner]
 
+    def label(self, outcome: Outcome) -> str:
+        """What to call an outcome: as it was written, or without the parameters if they are long.
+
+        Unless that would make two outcomes look alike.
+        """
+        written = outcome.choice.label
+        brief = outcome.choice.brief
+        alike = [o for o in self.outcomes if o.choice.brief == brief]
+        return brief if len(written) > LABEL_WIDTH and len(alike) == 1 else written
+
     @property
     def shortfall(self) -> Shortfall | None:
         """What stands in the way, where not even the winner meets the budget."""
         best = self.best
-        if best.program is None or best.fits(self.goal):
+        arena = best.arena
+        if best.program is None or arena is None or arena.required <= self.goal.sram_bytes:
             return None
         return shortfall(best.program, self.goal.sram_bytes)
 

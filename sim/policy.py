@@ -93,6 +93,12 @@ class Choice:
         )
 
     @property
+    def brief(self) -> str:
+        """The label with the parameters that were given left out."""
+        pairs = zip(self.policies, self.asked, strict=True)
+        return "+".join(f"{p.name}(…)" if asked else p.name for p, asked in pairs)
+
+    @property
     def params(self) -> dict[str, Any]:
         """The parameters by name; of a composition, by "policy.name"."""
         if len(self.policies) == 1:

@@ -25,11 +25,11 @@ class Usage:
     battery_uah: int = 0
 
     def frame_ps(self, report: Report) -> int:
-        """From one frame to the next: never less than an inference takes."""
-        return max(self.period_ps, report.service.mean_ps)
+        """From one result to the next: longer than the period where frames are lost."""
+        return max(self.period_ps, report.elapsed_ps // report.frames)
 
     def frame_pj(self, report: Report, board: Board) -> int:
-        """Energy from one frame to the next: the inference, and sleep until the next one."""
+        """Energy from one result to the next: all that ran, and rest in between."""
         asleep_ps = max(0, self.frame_ps(report) - report.awake_ps)
         return report.energy_pj + asleep_ps * board.core.resting_uw // UW_PS_PER_PJ
 

@@ -130,6 +130,7 @@ def test_winner_and_pareto_by_brute_force(
     assert [o.report and o.report.energy_pj for o in found.outcomes] == energy
     first, second = {
         "latency": (latency, arena),
+        "p99": (latency, arena),
         "energy": (energy, arena),
         "arena": (arena, latency),
         "activations": ([toy.size for toy in policies], latency),

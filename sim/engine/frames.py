@@ -14,6 +14,7 @@ from sim.engine.clock import Process, Task
 from sim.engine.core import Model
 from sim.engine.machine import Machine
 from sim.engine.processor import Turn
+from sim.errors import SpillwayError
 from sim.trace import (
     BROWNED_OUT,
     FILL,
@@ -23,9 +24,12 @@ from sim.trace import (
     TOO_LATE,
     Frame,
 )
+from sim.units import PS_PER_S, format_time
 from sim.workload.workload import OLDEST, RECOMPUTE, SKIP, Camera, Workload
 
 CAMERA = "camera"
+PATIENCE, PATIENCE_PS = 100, 60 * PS_PER_S
+"""A frame that takes longer than this many times its work and this is taken to never end."""
 
 Done = Callable[[Frame, int], None]
 
@@ -84,6 +88,21 @@ class Stream:
         if self.workload.paced:
             self.env.process(self._arrive())
         self.env.process(self._work())
+        self.env.process(self._watch())
+
+    def _watch(self) -> Process:
+        """Raises SpillwayError if a frame does not come to an end, since others leave it no room."""
+        limit_ps = PATIENCE_PS + PATIENCE * sum(step[1] for step in self.model.steps)
+        seen = -1
+        while not self.finished.triggered:
+            yield self.env.timeout(limit_ps)
+            if self.running and self.over == seen:
+                raise SpillwayError(
+                    f"{self.model.actor}: frame {self.over} has been running for more than "
+                    f"{format_time(limit_ps)}: others with more priority ask for more than the "
+                    "core or a storage can do"
+                )
+            seen = self.over
 
     def brown_out(self, lasts_ps: int) -> None:
         """The board starts anew before the next frame."""

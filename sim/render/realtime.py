@@ -28,10 +28,10 @@ def show_over_time(out: Console, comparison: Comparison) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for index, outcome in enumerate(comparison.outcomes):
         if outcome.report is not None:
-            table.add_row("*" if index == comparison.winner else "", *_row(outcome))
+            table.add_row("*" if index == comparison.winner else "", *_row(comparison, outcome))
     out.print(table)
     out.print(
-        "from arrival to result; p99 within: its 95 % interval; mJ: from frame to frame",
+        "from arrival to result; p99 within: its 95 % interval; mJ: from result to result",
         style="dim",
     )
     for line in _remarks(comparison):
@@ -58,10 +58,10 @@ def _setting(comparison: Comparison) -> str:
     return ", ".join(parts)
 
 
-def _row(outcome: Outcome) -> Iterable[str]:
+def _row(comparison: Comparison, outcome: Outcome) -> Iterable[str]:
     assert outcome.report is not None
     fate, latency = outcome.report.fate, outcome.report.latency
-    yield outcome.choice.label
+    yield comparison.label(outcome)
     yield f"{fate.done:,}"
     yield f"{fate.lost_frames:,}" if fate.lost_frames else "-"
     yield f"{fate.missed:,}" if fate.missed else "-"
@@ -87,7 +87,7 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
         if outcome.report is not None and outcome.report.fate.lost:
             reasons = ", ".join(f"{n:,} {why}" for why, n in outcome.report.fate.lost.items())
             again = outcome.report.fate.recomputed
-            yield f"{outcome.choice.label}: lost: {reasons}" + f"; {again:,} run again" * bool(
+            yield f"{comparison.label(outcome)}: lost: {reasons}" + f"; {again:,} run again" * bool(
                 again
             )
     best = comparison.best
@@ -96,7 +96,7 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
     worst = sorted(best.report.stalled_on.items(), key=lambda item: (-item[1], item[0]))
     for (cause, subject), ps in worst[:STALLS_SHOWN]:
         if ps:
-            yield f"{best.choice.label} waits {format_time(ps)} a frame: {cause}, {subject}"
+            yield f"{comparison.label(best)} waits {format_time(ps)} a frame: {cause}, {subject}"
     yield _shares(comparison, best.report)
 
 
@@ -118,7 +118,7 @@ def _show_spreads(out: Console, comparison: Comparison) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for index, spread in comparison.spreads.items():
         table.add_row(
-            comparison.outcomes[index].choice.label,
+            comparison.label(comparison.outcomes[index]),
             _time(spread.mean_ps),
             _time(spread.p99_ps),
             _percent(spread.lost),

@@ -81,13 +81,13 @@ def _row(comparison: Comparison, index: int, outcome: Outcome, first: int) -> It
     mark = WINNER if index == comparison.winner else " "
     mark += PARETO if index in comparison.pareto else " "
     if outcome.arena is None or outcome.report is None:
-        return (mark, outcome.choice.label, Text("failed", style="red"), *[""] * 6)
+        return (mark, comparison.label(outcome), Text("failed", style="red"), *[""] * 6)
     fits = outcome.fits(comparison.goal)
     latency, report = outcome.report.latency.mean_ps, outcome.report
     change = f"{100 * (latency - first) / first:+.1f} %" if first else ""
     return (
         mark,
-        Text(outcome.choice.label, style="bold" if index == comparison.winner else ""),
+        Text(comparison.label(outcome), style="bold" if index == comparison.winner else ""),
         Text("yes", style="green") if fits else Text("no", style="red"),
         grouped(outcome.arena.required),
         f"{100 * outcome.arena.required / comparison.goal.sram_bytes:.0f} %",
@@ -102,10 +102,11 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
     """What the figures leave open: settings, stalls, wear, trust."""
     for outcome in comparison.outcomes:
         if outcome.error:
-            yield f"{outcome.choice.label}: {outcome.error}"
+            yield f"{comparison.label(outcome)}: {outcome.error}"
         elif outcome.report is not None and outcome.report.moved:
-            yield f"{outcome.choice.label}: {spilled(outcome)}{_stalled(outcome)}"
+            yield f"{comparison.label(outcome)}: {spilled(outcome)}{_stalled(outcome)}"
             yield from _wear(outcome, comparison)
+    yield from _too_hungry(comparison)
     missing = comparison.shortfall
     if missing is not None:
         yield (
@@ -117,6 +118,17 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
         yield f"In the way at op {missing.step}, {missing.kind}: {alive}{beside}"
     yield from _battery(comparison)
     yield _trust(comparison)
+
+
+def _too_hungry(comparison: Comparison) -> Iterable[str]:
+    """That nothing keeps to the energy which a frame may take."""
+    limit_pj, goal = comparison.goal.energy_pj, comparison.goal
+    if limit_pj and not any(outcome.fits(goal) for outcome in comparison.outcomes):
+        least_pj = min(o.frame_pj for o in comparison.outcomes if o.report is not None)
+        yield (
+            f"Nothing keeps to both budgets; {limit_pj / 10**9:.3g} mJ a frame are allowed, "
+            f"and the least is {least_pj / 10**9:.3g} mJ."
+        )
 
 
 def _trust(comparison: Comparison) -> str:
@@ -149,7 +161,8 @@ def spilled(outcome: Outcome) -> str:
 
 def _stalled(outcome: Outcome) -> str:
     assert outcome.report is not None
-    worst = sorted(outcome.report.stall_ps.items(), key=lambda item: -item[1])
+    stalls = [(cause, ps) for cause, ps in outcome.report.stall_ps.items() if ps]
+    worst = sorted(stalls, key=lambda item: -item[1])
     if not worst:
         return ", hidden behind the computation"
     return "; waits: " + ", ".join(f"{cause} {format_time(ps)}" for cause, ps in worst)
@@ -174,7 +187,7 @@ def _battery(comparison: Comparison) -> Iterable[str]:
     if days is not None:
         each = usage.frame_pj(best.report, comparison.board) / 10**9
         yield (
-            f"The battery lasts {days:,.3g} days with {best.choice.label}: {each:.3g} mJ from "
+            f"The battery lasts {days:,.3g} days with {comparison.label(best)}: {each:.3g} mJ from "
             f"frame to frame, the core alone."
         )
 

@@ -177,7 +177,11 @@ def test_storages_are_busy_for_the_closed_forms(play: Play) -> None:
     for name, nbytes in moved(play, READ):
         wanted[name] += play.board.storage(name).read_ps(nbytes) * play.frames
     busy = report(play.trace, play.board).busy_ps
-    assert {name: busy[name] for name in wanted} == wanted
+    rates = sum(max(s.read_bytes_per_s, s.write_bytes_per_s) for s in play.board.storages)
+    if rates <= play.board.bus_bytes_per_s // 2:
+        assert {name: busy[name] for name in wanted} == wanted
+    else:  # they may have to share the bus
+        assert all(busy[name] >= wanted[name] for name in wanted)
 
 
 @laws

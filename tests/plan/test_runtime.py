@@ -17,7 +17,7 @@ from sim.deploy.runtimes import run_tflm
 from sim.deploy.verify import verify
 from sim.device.cost import op_cycles
 from sim.device.loader import board_names, load_board
-from sim.engine.run import simulate
+from sim.engine.run import play
 from sim.graph.graph import Graph, Table
 from sim.graph.lifetimes import ARENA_ALIGNMENT
 from sim.graph.tflite_writer import to_bytes, write
@@ -185,7 +185,7 @@ def test_a_goal_names_its_runtime() -> None:
 @pytest.mark.parametrize("policy", ["baseline", "plan", "spill(storage=sdram, window=0)"])
 def test_compare_places_for_the_goal_s_runtime(runtime: str, policy: str) -> None:
     goal = Goal(10**9, runtime=runtime)
-    found = compare(unet(16, 24, (4, 8)), BOARD, goal, [parse_choice(policy)], simulate).best
+    found = compare(unet(16, 24, (4, 8)), BOARD, goal, [parse_choice(policy)], play).best
     assert found.program is not None
     assert found.arena is not None
     assert found.program.runtime == goal.target

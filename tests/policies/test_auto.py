@@ -21,7 +21,7 @@ from sim.compare import compare
 from sim.deploy.feeder import slots_to_fill
 from sim.deploy.verify import verify
 from sim.device.loader import load_board
-from sim.engine.run import simulate
+from sim.engine.run import play
 from sim.errors import PolicyError
 from sim.graph.graph import Graph
 from sim.graph.tflite_reader import read, read_bytes
@@ -226,7 +226,7 @@ SINGLE = ("plan", "reorder", "split", "spill", "stream", "fused_fetch")
 def test_no_policy_alone_does_better(name: str, percent: int, runtime: str) -> None:
     goal = goal_of(name, percent, runtime)
     choices = [parse_choice(text) for text in ("auto(effort=0)", *SINGLE)]
-    outcomes = compare(model(name), BOARD, goal, choices, simulate).outcomes
+    outcomes = compare(model(name), BOARD, goal, choices, play).outcomes
     assert all(o.report is not None for o in outcomes)
     auto, *others = outcomes
     fitting = [o for o in others if o.fits(goal)]

@@ -15,7 +15,7 @@ from sim.conformance_case import BOARD, Case, graph_of, make_case
 from sim.conformance_checks import CHECKS, least_activations
 from sim.conformance_models import MODELS
 from sim.device.loader import load_board
-from sim.engine.run import simulate
+from sim.engine.run import play
 from sim.graph.graph import Graph
 from sim.plan.runtime import Runtime
 from sim.policy import MINIMIZE, Choice, Goal, policy_classes
@@ -79,5 +79,5 @@ def test_all_policies_can_be_compared(name: str, minimize: str) -> None:
     """Each has a setting for each of these models."""
     choices = [Choice((cls(),), ((),)) for cls in policy_classes().values()]
     tight = Goal(place(graph_of(name)).arena().required * 9 // 10, minimize)
-    found = compare(graph_of(name), load_board(BOARD), tight, choices, simulate)
+    found = compare(graph_of(name), load_board(BOARD), tight, choices, play)
     assert [(o.choice.name, o.error) for o in found.outcomes] == [(name, "") for name in NAMES]
