@@ -54,7 +54,9 @@ def test_compare_prints_one_document(capsys: pytest.CaptureFixture[str], model: 
     arena = result["arena_bytes"]
     parts = arena["activations"] + arena["persistent"] + arena["temporary"]
     assert arena["required"] == parts
-    assert set(result["latency_us"]) == {"mean", "p50", "p99", "max"}
+    assert set(result["latency_us"]) == {
+        "mean", "mean_error", "p50", "p90", "p99", "p99_interval", "max",
+    }  # fmt: skip
     assert result["stall_us"] == {"total": 0}
     assert result["moved_bytes"] == {}
     assert found["model"]["ops"] == len(read(model).ops)

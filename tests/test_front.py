@@ -272,7 +272,7 @@ def test_the_command_prints_one_document(
 ) -> None:
     assert main(["compare", str(model), *ASKED, "--json"]) == 0
     made: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert made["schema_version"] == 1
+    assert made["schema_version"] == 2
     arenas = [point["arena_bytes"]["required"] for point in made["front"]]
     assert arenas == sorted(set(arenas)) and len(arenas) > 1
     assert all(point["fits"] for point in made["front"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from simpy import Event
+
 from sim.engine.bus import FULL, Use
 from sim.engine.clock import Process, Task, Tick
 from sim.engine.machine import Machine
@@ -81,8 +83,9 @@ class Model:
                 stop_ps = start_ps + work_ps
                 spans(start_ps, stop_ps, self.actor, COMPUTE, self.kinds[step], frame, step, 0, "")
             if move is not None:
-                yield from self._start(move, frame, requests)
-                now_ps = env.now_ps
+                if self._start(move, frame, requests):
+                    yield from self._copy(step, frame, requests[step])
+                    now_ps = env.now_ps
                 quiet_from = max(quiet_from, move.done_before)
         waits = tuple(requests) if failed else self.fences[-1]
         later = yield from self._wait_for(step, frame, waits, requests)
@@ -104,26 +107,40 @@ class Model:
             bus.begin_core(use)
         if use.share is FULL:
             yield Tick(env, work_ps)
-        if use.since_ps != start_ps or use.share is not FULL or use.taken_ps != cpu.interrupts_ps:
+        taken_ps = use.taken_ps
+        while use.since_ps == start_ps and use.share is FULL:
+            stolen_ps = cpu.taken_ps(env.now_ps) - taken_ps
+            if not stolen_ps:
+                use.left_ps = 0
+                break
+            taken_ps += stolen_ps  # the common case: interrupts alone made it late
+            yield Tick(env, stolen_ps)
+        if use.left_ps:
             bus.settle_core()
             yield from bus.finish(use)
-            at_ps = start_ps + work_ps
-            for cause, lost_ps in use.lost_ps.items():
-                self._log(at_ps, at_ps + int(lost_ps), STALL, self.kinds[step], frame, step, cause)
-                at_ps += int(lost_ps)
+            self._log_lost(step, frame, start_ps + work_ps)
+        elif taken_ps > use.taken_ps:
+            late_ps = start_ps + work_ps
+            stop_ps = late_ps + taken_ps - use.taken_ps
+            self._log(late_ps, stop_ps, STALL, self.kinds[step], frame, step, PREEMPTED)
         bus.end_core()
         return start_ps
 
-    def _start(self, move: Transfer, frame: int, requests: dict[int, Request]) -> Process:
-        """Hands a transfer to its storage; where no DMA serves that, the core copies."""
+    def _start(self, move: Transfer, frame: int, requests: dict[int, Request]) -> bool:
+        """Hands a transfer to its storage. Whether no DMA serves that, so that the core copies."""
         request = requests[move.step] = Request(
             move.kind, move.nbytes, self.names[move.step], self.actor, frame, move.step,
-            self.priority, self.env.event(), [requests[s] for s in move.after],
+            self.priority, Event(self.env), [requests[s] for s in move.after],
         )  # fmt: skip
         storage = self.machine.storages[move.storage]
         storage.start(request)
-        if not storage.storage.dma:
-            yield from self._copy(move.step, frame, request)
+        return not storage.storage.dma
+
+    def _log_lost(self, step: int, frame: int, at_ps: int) -> None:
+        """What the op lost to others, told after its work."""
+        for cause, lost_ps in self.use.lost_ps.items():
+            self._log(at_ps, at_ps + int(lost_ps), STALL, self.kinds[step], frame, step, cause)
+            at_ps += int(lost_ps)
 
     def _wait_for(
         self, step: int, frame: int, waits: Sequence[int], requests: Mapping[int, Request]

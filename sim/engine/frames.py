@@ -88,10 +88,11 @@ class Stream:
         if self.workload.paced:
             self.env.process(self._arrive())
         self.env.process(self._work())
-        self.env.process(self._watch())
+        if not self.model.alone:
+            self.env.process(self._watch())
 
     def _watch(self) -> Process:
-        """Raises SpillwayError if a frame does not come to an end, since others leave it no room."""
+        """Raises SpillwayError if a frame never comes to its end, since others leave it no room."""
         limit_ps = PATIENCE_PS + PATIENCE * sum(step[1] for step in self.model.steps)
         seen = -1
         while not self.finished.triggered:
