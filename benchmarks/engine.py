@@ -3,18 +3,24 @@
     python -m benchmarks.engine
 
 Run it at the repository's root. Each run of the engine is paired with a loop of a single SimPy
-process that waits for as many timeouts as the run had events; figures are ratios of the two, the
-median of several pairs. Then the whole drone_seg scenario, with 100 frames and with 1,000.
+process that waits for as many timeouts as the run had events: SimPy's own, and those that the
+engine does without, where a plain loop would need one for each op and each interrupt. Figures are
+ratios of the two, the median of several pairs. Then the drone_seg scenario with 100 frames and with
+1,000, all of its background on: in the engine alone, and as the command `sim run`.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import simpy
 from rich.console import Console
@@ -29,7 +35,8 @@ from sim.program import Program, pack_graph, place
 from sim.scenario import Scenario, load_scenario
 from sim.system import System
 
-POLICIES = ("baseline", "spill(storage=sdram)", "spill(storage=sd)", "fused_fetch(storage=sdram)")
+CARD = "spill(storage=sd)"
+POLICIES = ("baseline", "spill(storage=sdram)", CARD, "fused_fetch(storage=sdram)")
 PAIRS = 5
 FRAMES = 300
 
@@ -63,7 +70,8 @@ def pair(system: System, board: Board) -> tuple[int, float, float]:
     """Events of a run, events a second, and the ratio of its event rate to the bare loop's."""
     simulation = Simulation(system, board, frames=FRAMES, seed=0)
     taken = seconds(simulation.run)
-    events = next(simulation.machine.env._eid)
+    machine = simulation.machine
+    events = next(machine.env._eid) + machine.saved_events + machine.cpu.saved_events
     return events, events / taken, seconds(lambda: bare(events)) / taken
 
 
@@ -85,24 +93,44 @@ def rates(scenario: Scenario, ready: Prepared) -> Table:
 
 
 def growth(scenario: Scenario, ready: Prepared) -> Table:
-    table = Table("frames", "seconds", "of 100 frames", "peak KB", box=None)
+    table = Table("frames", "engine s", "ratio", "peak KB", "sim run s", "ratio", box=None)
     workload = replace(scenario.workload, warm_up=0)
-    system = System(program(ready, "spill(storage=sd)"), workload)
-    first = 0.0
+    system = System(program(ready, CARD), workload)
+    first: list[float] = []
     for frames in (100, 1000):
-        taken = min(
-            seconds(lambda n=frames: play(system, ready.board, frames=n, seed=0))  # type: ignore[misc]
-            for _ in range(PAIRS)
-        )
+        taken = [
+            statistics.median(
+                seconds(partial(live, system, ready.board, frames)) for _ in range(9)
+            ),
+            statistics.median(seconds(partial(command, frames)) for _ in range(3)),
+        ]
+        first = first or taken
         tracemalloc.start()
-        play(system, ready.board, frames=frames, seed=0)
+        live(system, ready.board, frames)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        first = first or taken
+        ratios = [f"{now / then:.1f} x" for now, then in zip(taken, first, strict=True)]
         table.add_row(
-            f"{frames:,}", f"{taken:.2f}", f"{taken / first:.1f} x", f"{peak / 1000:,.0f}"
-        )
+            f"{frames:,}", f"{taken[0]:.2f}", ratios[0], f"{peak / 1000:,.0f}", f"{taken[1]:.2f}",
+            ratios[1],
+        )  # fmt: skip
     return table
+
+
+def live(system: System, board: Board, frames: int) -> None:
+    play(system, board, frames=frames, seed=0)
+
+
+def command(frames: int) -> None:
+    """`sim run` as a whole process."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [
+                sys.executable, "-m", "sim.cli", "run", "drone_seg", "--policy", CARD,
+                "--frames", str(frames), "-o", folder,
+            ],
+            check=True, capture_output=True,
+        )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

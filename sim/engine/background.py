@@ -7,7 +7,7 @@ import random
 import simpy
 
 from sim.engine.bus import Use
-from sim.engine.clock import Process, Tick
+from sim.engine.clock import Alarm, Process
 from sim.engine.machine import Machine
 from sim.engine.storage import Request
 from sim.trace import CARRY, FETCH, OTHERS, SPILL, STALL, TASK
@@ -24,49 +24,30 @@ class Background:
     def __init__(self, machine: Machine, user: User, seed: int) -> None:
         self.machine, self.user = machine, user
         self.env, self.cpu, self.bus = machine.env, machine.cpu, machine.bus
-        self.instants = user.arrivals.instants(random.Random(f"{seed}/{user.name}"))
         self.owed = self.left_out = 0
         self.wake: simpy.Event | None = None
         self.use = Use(user.priority)
+        instants = user.arrivals.instants(random.Random(f"{seed}/{user.name}"))
         if user.interrupt:
-            self._interrupts()
+            self.cpu.add_interrupts(instants, user.work_ps, self._interrupted)
         else:
-            self.env.process(self._ask())
+            Alarm(self.env, instants, self._ask)
             self.env.process(self._serve())
 
-    def _interrupts(self) -> None:
-        """Lets interrupts come, each setting the timer of the next.
+    def _interrupted(self, start_ps: int, stop_ps: int) -> None:
+        if self.machine.spans is None:
+            self.machine.tally.busy[self.user.name] += stop_ps - start_ps
+        else:
+            self._log(start_ps, stop_ps, TASK)
 
-        There are many of them, so this is a plain callback and no process.
-        """
-        env, cpu, instants, work_ps = self.env, self.cpu, self.instants, self.user.work_ps
-        name, busy, spans = self.user.name, self.machine.tally.busy, self.machine.spans
-
-        def come(_: simpy.Event) -> None:
-            now_ps = env.now_ps
-            stop_ps = cpu.interrupt(now_ps, work_ps)
-            if spans is None:
-                busy[name] += work_ps
-            else:
-                self._log(stop_ps - work_ps, stop_ps, TASK)
-            for at_ps in instants:
-                Tick(env, at_ps - now_ps).callbacks.append(come)
-                return
-
-        for at_ps in instants:
-            Tick(env, at_ps).callbacks.append(come)
+    def _ask(self) -> None:
+        if self.owed >= self.user.queue:
+            self.left_out += 1
             return
-
-    def _ask(self) -> Process:
-        for at_ps in self.instants:
-            yield self.env.until(at_ps)
-            if self.owed >= self.user.queue:
-                self.left_out += 1
-                continue
-            self.owed += 1
-            if self.wake is not None:
-                wake, self.wake = self.wake, None
-                wake.succeed()
+        self.owed += 1
+        if self.wake is not None:
+            wake, self.wake = self.wake, None
+            wake.succeed()
 
     def _serve(self) -> Process:
         uses = self.user.uses

@@ -80,10 +80,10 @@ class Bus:
         self.users.remove(use)
         self._change(-use.demand, -stalls_core)
 
-    def begin_core(self, use: Use) -> None:
+    def begin_core(self) -> None:
         """The core is on the bus now, with work that has begun."""
-        self.core = use
-        use.taken_ps = self.taken_ps(use.since_ps)
+        use = self.core
+        assert use is not None
         if self.wanted + use.demand > self.bytes_per_s or self.blockers:
             self._divide()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from heapq import heappop, heappush
 from typing import Any, TypeVar
 
@@ -24,6 +24,26 @@ class Tick(simpy.Event):
         self._value = None
         self._ok = True
         heappush(env._queue, (env._now + delay_ps, NORMAL, next(env._eid), self))
+
+
+class Alarm(simpy.Event):
+    """Calls `ring` at each instant of a series; lighter than a process."""
+
+    def __init__(self, env: Clock, instants: Iterator[int], ring: Callable[[], None]) -> None:
+        super().__init__(env)
+        self._ok = True
+        self._value = None
+        self._clock, self._instants, self._ring = env, instants, ring
+        self._wait(None)
+
+    def _wait(self, rung: simpy.Event | None) -> None:
+        if rung is not None:
+            self._ring()
+        for at_ps in self._instants:
+            self.callbacks = [self._wait]
+            env = self._clock
+            heappush(env._queue, (max(env._now, at_ps), NORMAL, next(env._eid), self))
+            return
 
 
 class Clock(simpy.Environment):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 from simpy import Event
 
-from sim.engine.bus import FULL, Use
+from sim.engine.bus import Use
 from sim.engine.clock import Process, Task, Tick
 from sim.engine.machine import Machine
 from sim.engine.storage import Request
@@ -16,6 +18,16 @@ from sim.program import Program
 from sim.trace import COMPUTE, COPY, FETCH, FETCH_NOT_DONE, PREEMPTED, STALL, WINDOW_NOT_DRAINED
 from sim.transfers import Transfer, fences
 from sim.units import PS_PER_S, cycles_to_ps
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Ops that follow each other without a wait before or a transfer behind any but the ends."""
+
+    steps: range
+    work_ps: int
+    waits: tuple[int, ...]
+    move: Transfer | None
 
 
 class Model:
@@ -37,21 +49,32 @@ class Model:
     ) -> None:
         graph, board = program.graph, machine.board
         self.machine, self.actor, self.priority, self.alone = machine, actor, priority, alone
-        self.env, self.cpu, self.bus = machine.env, machine.cpu, machine.bus
+        self.env, self.cpu = machine.env, machine.cpu
         self.moves = {move.step: move for move in moves}
         self.fences = fences(moves, len(graph.ops))
         self.names = {move.step: graph.tensors[move.tensor].name for move in moves}
-        works_ps = [cycles_to_ps(n, board.core.clock_hz) for n in program.cycles(board)]
-        demands = [
-            _bytes_touched(graph, op) * PS_PER_S // max(1, work_ps)
-            for op, work_ps in zip(graph.ops, works_ps, strict=True)
-        ]
-        self.steps = [
-            (step, *work, self.fences[step], self.moves.get(step))
-            for step, work in enumerate(zip(works_ps, demands, strict=True))
-        ]
         self.kinds = [op.kind for op in graph.ops]
+        self.works_ps = [cycles_to_ps(n, board.core.clock_hz) for n in program.cycles(board)]
+        self.demands = [
+            _bytes_touched(graph, op) * PS_PER_S // max(1, work_ps)
+            for op, work_ps in zip(graph.ops, self.works_ps, strict=True)
+        ]
+        self.runs = self._runs()
         self.use = Use()
+
+    def _runs(self) -> list[Run]:
+        """Stretches of ops with no fence and no transfer in between."""
+        count = len(self.kinds)
+        starts = {step for step in range(count) if self.fences[step]}
+        starts |= {step + 1 for step in self.moves if step + 1 < count}
+        bounds = [*sorted(starts | {0}), count]
+        return [
+            Run(
+                range(first, stop), sum(self.works_ps[first:stop]), self.fences[first],
+                self.moves.get(stop - 1),
+            )
+            for first, stop in pairwise(bounds)
+        ]  # fmt: skip
 
     def infer(self, frame: int) -> Task[str]:
         """Runs every op of the graph once, on a core that it gives back in the end.
@@ -60,32 +83,26 @@ class Model:
         what is under way is waited for, since it uses the arena.
         """
         requests: dict[int, Request] = {}
-        env, spans, failed, worked_ps = self.env, self.machine.spans, "", 0
+        failed, worked_ps, step = "", 0, 0
         quiet_from = 0 if self.alone else len(self.kinds)
         if not self.cpu.take():
             yield from self._get_core(0, frame)
-        now_ps = env.now_ps
-        for step, work_ps, demand, waits, move in self.steps:
-            if waits:
-                failed = yield from self._wait_for(step, frame, waits, requests)
+        for run in self.runs:
+            step = run.steps.start
+            if run.waits:
+                failed = yield from self._wait_for(step, frame, run.waits, requests)
                 if failed:
                     break
-                now_ps = env.now_ps
-            start_ps = now_ps
             if step >= quiet_from:
-                yield Tick(env, work_ps)
-                now_ps += work_ps
+                yield from self._run_undisturbed(run, frame)
             else:
-                start_ps = yield from self._compute(step, frame, work_ps, demand)
-                now_ps = env.now_ps
-            worked_ps += work_ps
-            if spans is not None:
-                stop_ps = start_ps + work_ps
-                spans(start_ps, stop_ps, self.actor, COMPUTE, self.kinds[step], frame, step, 0, "")
+                for step in run.steps:
+                    yield from self._compute(step, frame)
+            worked_ps += run.work_ps
+            move = run.move
             if move is not None:
                 if self._start(move, frame, requests):
-                    yield from self._copy(step, frame, requests[step])
-                    now_ps = env.now_ps
+                    yield from self._copy(move.step, frame, requests[move.step])
                 quiet_from = max(quiet_from, move.done_before)
         waits = tuple(requests) if failed else self.fences[-1]
         later = yield from self._wait_for(step, frame, waits, requests)
@@ -93,38 +110,36 @@ class Model:
         self.machine.tally.worked(self.actor, worked_ps)
         return failed or later
 
-    def _compute(self, step: int, frame: int, work_ps: int, demand: int) -> Task[int]:
-        """An op, when others may want the core or the bus. Returns when it began."""
-        env, cpu, bus, use = self.env, self.cpu, self.bus, self.use
+    def _run_undisturbed(self, run: Run, frame: int) -> Process:
+        """Ops while nothing else happens: all of them take a single event."""
+        start_ps = self.env.now_ps
+        yield Tick(self.env, run.work_ps)
+        self.machine.saved_events += len(run.steps) - 1
+        if self.machine.spans is not None:
+            for step in run.steps:
+                self._log_work(step, frame, start_ps)
+                start_ps += self.works_ps[step]
+
+    def _compute(self, step: int, frame: int) -> Process:
+        """An op, when others may want the core or the bus."""
+        cpu, use, work_ps = self.cpu, self.use, self.works_ps[step]
         if cpu.waiting and cpu.wanted(self.priority):
             cpu.release()
             yield from self._get_core(step, frame)
-        start_ps = env.now_ps
-        use.begin(demand, work_ps, start_ps)
-        use.taken_ps = cpu.interrupts_ps
-        bus.core = use
-        if bus.users or cpu.interrupted_until_ps > start_ps:
-            bus.begin_core(use)
-        if use.share is FULL:
-            yield Tick(env, work_ps)
-        taken_ps = use.taken_ps
-        while use.since_ps == start_ps and use.share is FULL:
-            stolen_ps = cpu.taken_ps(env.now_ps) - taken_ps
-            if not stolen_ps:
-                use.left_ps = 0
-                break
-            taken_ps += stolen_ps  # the common case: interrupts alone made it late
-            yield Tick(env, stolen_ps)
-        if use.left_ps:
-            bus.settle_core()
-            yield from bus.finish(use)
-            self._log_lost(step, frame, start_ps + work_ps)
-        elif taken_ps > use.taken_ps:
-            late_ps = start_ps + work_ps
-            stop_ps = late_ps + taken_ps - use.taken_ps
-            self._log(late_ps, stop_ps, STALL, self.kinds[step], frame, step, PREEMPTED)
-        bus.end_core()
-        return start_ps
+        start_ps = self.env.now_ps
+        yield from cpu.work(use, self.demands[step], work_ps)
+        if self.machine.spans is not None:
+            self._log_work(step, frame, start_ps)
+        at_ps = start_ps + work_ps
+        for cause, lost_ps in use.lost_ps.items():
+            self._log(at_ps, at_ps + int(lost_ps), STALL, self.kinds[step], frame, step, cause)
+            at_ps += int(lost_ps)
+
+    def _log_work(self, step: int, frame: int, start_ps: int) -> None:
+        """The span of an op's work; the tally gets the sum over an inference."""
+        assert self.machine.spans is not None
+        stop_ps, kind = start_ps + self.works_ps[step], self.kinds[step]
+        self.machine.spans(start_ps, stop_ps, self.actor, COMPUTE, kind, frame, step, 0, "")
 
     def _start(self, move: Transfer, frame: int, requests: dict[int, Request]) -> bool:
         """Hands a transfer to its storage. Whether no DMA serves that, so that the core copies."""
@@ -135,12 +150,6 @@ class Model:
         storage = self.machine.storages[move.storage]
         storage.start(request)
         return not storage.storage.dma
-
-    def _log_lost(self, step: int, frame: int, at_ps: int) -> None:
-        """What the op lost to others, told after its work."""
-        for cause, lost_ps in self.use.lost_ps.items():
-            self._log(at_ps, at_ps + int(lost_ps), STALL, self.kinds[step], frame, step, cause)
-            at_ps += int(lost_ps)
 
     def _wait_for(
         self, step: int, frame: int, waits: Sequence[int], requests: Mapping[int, Request]

@@ -93,7 +93,7 @@ class Stream:
 
     def _watch(self) -> Process:
         """Raises SpillwayError if a frame never comes to its end, since others leave it no room."""
-        limit_ps = PATIENCE_PS + PATIENCE * sum(step[1] for step in self.model.steps)
+        limit_ps = PATIENCE_PS + PATIENCE * sum(self.model.works_ps)
         seen = -1
         while not self.finished.triggered:
             yield self.env.timeout(limit_ps)

@@ -18,6 +18,7 @@ class Machine:
     """A board at work.
 
     `log` takes spans field by field: for the tally and, where they are wanted, for `spans`.
+    `saved_events` are ops and interrupts that were played without an event of their own.
     """
 
     env: Clock
@@ -28,6 +29,7 @@ class Machine:
     spans: Log | None = None
     storages: dict[str, StorageActor] = field(default_factory=dict)
     log: Log = field(init=False)
+    saved_events: int = 0
 
     def __post_init__(self) -> None:
         self.log = self.tally.add if self.spans is None else _both(self.tally.add, self.spans)

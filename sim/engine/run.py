@@ -159,6 +159,7 @@ class Simulation:
         return made
 
     def _done(self, frame: Frame, deadline_ps: int) -> None:
+        self.machine.cpu.taken_ps(frame.stop_ps)  # interrupts up to here belong to this frame
         self.machine.tally.frame(frame, deadline_ps)
         if self.keep is not None:
             self.keep(frame)
