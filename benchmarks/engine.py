@@ -54,6 +54,10 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def median_seconds(run: Callable[[], object], times: int) -> float:
+    return statistics.median(seconds(run) for _ in range(times))
+
+
 def bare(events: int) -> None:
     """A loop that does nothing but wait."""
     env = simpy.Environment()

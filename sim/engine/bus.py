@@ -50,8 +50,9 @@ class Bus:
 
     DMA's part goes to its users by priority; among equals each gets what it wants as long as that
     is no more than an even share (max-min fairness). While a flash that the core runs from is
-    written, the core stands still. `taken_ps` tells how much time interrupts took from the core
-    so far.
+    written, the core stands still. `crowded`: more is wanted than there is, or the core stands
+    still; `slowed`: some transfer does not get all that it wants. `taken_ps` tells how much time
+    interrupts took from the core so far.
     """
 
     def __init__(self, env: Clock, bytes_per_s: int) -> None:
@@ -61,7 +62,7 @@ class Bus:
         self.wanted = 0
         self.core: Use | None = None
         self.blockers = 0
-        self.crowded = False
+        self.crowded = self.slowed = False
         self.taken_ps: Callable[[int], int] = _nothing
 
     def carry(self, use: Use, *, stalls_core: bool = False) -> Process:
@@ -82,16 +83,26 @@ class Bus:
 
     def begin_core(self) -> None:
         """The core is on the bus now, with work that has begun."""
-        use = self.core
+        use, capacity, wanted = self.core, self.bytes_per_s, self.wanted
         assert use is not None
-        if self.wanted + use.demand > self.bytes_per_s or self.blockers:
+        if wanted + use.demand <= capacity and not self.blockers:
+            return
+        needed = min(use.demand, capacity)
+        if self.blockers or self.slowed or wanted > max(capacity - needed, capacity // 2):
             self._divide()
+            return
+        left = capacity - min(wanted, capacity // 2)  # the common case: the core alone is slowed
+        self.crowded = wanted + needed > capacity
+        if needed > left:
+            use.share, use.cause = _part(left, needed), BUS
 
     def end_core(self) -> None:
         """The core's work is over."""
         self.core = None
-        if self.crowded:
+        if self.blockers or self.slowed:
             self._divide()
+        else:
+            self.crowded = self.wanted > self.bytes_per_s
 
     def _change(self, demand: int, blockers: int) -> None:
         """Somebody came or went; shares change only where the bus is or gets too narrow."""
@@ -168,7 +179,8 @@ class Bus:
             else:
                 self._give(core, FULL if needed <= left else _part(left, needed), BUS)
         room = max(capacity - needed, capacity // 2)
-        if wanted <= room:
+        self.slowed = wanted > room
+        if not self.slowed:
             for use in self.users:
                 if use.share is not FULL:
                     self._give(use, FULL, BUS)
