@@ -16,7 +16,7 @@ from sim.result import Source, read_source
 from sim.scenario import Companion, Scenario
 from sim.seeds import Play
 from sim.system import Resident, taken_bytes
-from sim.workload.workload import BUS_USE, CORE_USE, Camera, Workload
+from sim.workload.workload import BUS_USE, CORE_USE, Camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def prepare(scenario: Scenario, play: Play, progress: Progress) -> Prepared:
     board = load_board_with(scenario.board, scenario.profile)
     for name, changes in scenario.moods.items():
         board = board.with_behaviour(name, changes)
-    _check(scenario.workload, board)
+    _check(scenario, board)
     source = read_source(scenario.model)
     graph = read_bytes(source.data, source.path)
     sram_bytes = scenario.sram_bytes or board.largest_usable_bytes
@@ -64,8 +64,16 @@ def prepare(scenario: Scenario, play: Play, progress: Progress) -> Prepared:
     return Prepared(source, graph, board, left, residents, taken)
 
 
-def _check(workload: Workload, board: Board) -> None:
-    """Raises PolicyError if something is asked of a storage or memory that the board lacks."""
+def _check(scenario: Scenario, board: Board) -> None:
+    """Raises PolicyError if a storage is named that the board lacks, or a name that is taken."""
+    workload = scenario.workload
+    taken = {CORE_USE, BUS_USE, "camera", *(storage.name for storage in board.storages)}
+    for name in (*(c.name for c in scenario.companions), *(u.name for u in workload.background)):
+        if name in taken:
+            raise PolicyError(
+                f"{scenario.file}: found {name!r}, wanted a name that nobody else has"
+            )
+        taken.add(name)
     for user in workload.background:
         if user.uses not in (CORE_USE, BUS_USE):
             board.storage(user.uses)

@@ -107,9 +107,10 @@ def load_scenario(name: str | Path) -> Scenario:
     goal = arguments(read_entries(top["goal"], GOAL, "goal"), GOAL) if "goal" in top else {}
     period_ps, battery_uah = values.pop("period_ps", 0), values.pop("battery_uah", 0)
     warm_up = values.pop("warm_up", 0)
-    if warm_up >= values.get("frames", 1):
-        raise entries["warm_up"].located.error("warm_up", "fewer than the frames")
     workload = read_workload(top, period_ps=period_ps, warm_up=warm_up, folder=path.parent)
+    values.setdefault("frames", len(workload.arrivals.times_ps) or 1)
+    if warm_up >= values["frames"]:
+        raise entries["warm_up"].located.error("warm_up", "fewer than the frames")
     return Scenario(
         file=str(path),
         choices=_choices(top["policies"]),

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from sim.cli import main
 from sim.device.loader import load_board
 from sim.policy import Goal, parse_choice, policy_class
 from sim.program import pack_graph, place
@@ -37,3 +38,18 @@ def test_the_policy_of_the_guide_is_short() -> None:
     code = re.search(r"@dataclass.*?```", text, re.DOTALL)
     assert code is not None
     assert len([line for line in code.group(0).splitlines() if line.strip()]) <= 22
+
+
+def test_the_scenario_of_the_guide_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (DOCS / "write_a_scenario.md").read_text()
+    first, second = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "models").symlink_to(DOCS.parent / "scenarios" / "models")
+    (tmp_path / "s.yaml").write_text(first + second)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "s.yaml", "--frames", "20", "--seeds", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "Over time: a frame each 500 ms, periodic, due after 400 ms" in shown
+    assert "beside it detect" in shown and "Over 2 seeds" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())

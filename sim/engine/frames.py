@@ -79,7 +79,7 @@ class Stream:
         self.room = workload.queue if camera is None else None
         self.wake: simpy.Event | None = None
         self.running = self.off = False
-        self.brown_outs_ps: list[int] = []
+        self.brown_out_ps: int | None = None
         self.over = 0
         self.finished = self.env.event()
 
@@ -107,7 +107,7 @@ class Stream:
 
     def brown_out(self, lasts_ps: int) -> None:
         """The board starts anew before the next frame."""
-        self.brown_outs_ps.append(lasts_ps)
+        self.brown_out_ps = max(lasts_ps, self.brown_out_ps or 0)
         self._wake_up()
 
     def offer(self, frame: Waiting) -> None:
@@ -115,7 +115,8 @@ class Stream:
         if self.off:
             self._lose(frame, BROWNED_OUT)
             return
-        if self.room is not None and self.running and len(self.queue) >= self.room:
+        next_in_line = not self.running
+        if self.room is not None and len(self.queue) >= self.room + next_in_line:
             if self.workload.drop == OLDEST and self.queue:
                 self._lose(self.queue.popleft(), QUEUE_FULL)
             else:
@@ -125,6 +126,7 @@ class Stream:
         self._wake_up()
 
     def _arrive(self) -> Process:
+        arrived = 0
         for index, at_ps in enumerate(self.arrivals):
             if index == self.count:
                 return
@@ -138,6 +140,9 @@ class Stream:
                 self.camera.fill(frame, self.offer)
             else:
                 self._lose(frame, NO_BUFFER, buffered=False)
+            arrived = index + 1
+        self.count = arrived  # a file of instants may hold fewer than were asked for
+        self._end()
 
     def _has_buffer(self) -> bool:
         """Whether the camera has a buffer; the oldest frame that waits may have to give up its."""
@@ -169,7 +174,7 @@ class Stream:
     def _next(self) -> Task[Waiting]:
         """Waits for a frame that is to be run; those that are too late are lost on the way."""
         while True:
-            if self.brown_outs_ps:
+            if self.brown_out_ps is not None:
                 yield from self._start_anew()
             elif not self.workload.paced:
                 return Waiting(self.over, self.env.now_ps)
@@ -199,7 +204,7 @@ class Stream:
         return skips and self.env.now_ps - frame.arrived_ps > limit_ps
 
     def _start_anew(self) -> Process:
-        lasts_ps = self.brown_outs_ps.pop()
+        lasts_ps, self.brown_out_ps = self.brown_out_ps or 0, None
         while self.queue:
             self._lose(self.queue.popleft(), BROWNED_OUT)
         self.off = True
@@ -227,7 +232,11 @@ class Stream:
         self.over += 1
         if self.camera is not None and buffered:
             self.camera.free += 1
-        if self.over == self.count:
+        self._end()
+
+    def _end(self) -> None:
+        """Tells when the last frame is over."""
+        if self.over == self.count and not self.finished.triggered:
             self.finished.succeed()
             self._wake_up()
 

@@ -76,6 +76,10 @@ def test_frames_come_when_the_file_says() -> None:
     assert delays(trace) == [SERVICE_PS, 2 * SERVICE_PS - 2, SERVICE_PS]
 
 
+def test_a_file_may_hold_fewer_frames_than_were_asked_for() -> None:
+    assert len(run(Workload(arrivals=at(5, 7)), 100).records) == 2
+
+
 def test_jitter_moves_each_frame_by_no_more_than_it() -> None:
     period_ps, jitter_ps = 10 * SERVICE_PS, 1000
     trace = run(Workload(arrivals=every(period_ps, jitter_ps=jitter_ps)), 50)

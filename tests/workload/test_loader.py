@@ -89,6 +89,7 @@ def test_a_workload_says_what_stands_in_it(tmp_path: Path) -> None:
 def test_frames_may_come_as_a_file_says(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("# three frames\n0 ms\n12.5 ms\n\n1 s  # late\n")
     found = load(tmp_path, HEAD + "workload: {arrivals: trace, times: t.txt}\n")
+    assert found.frames == 3
     assert found.workload.arrivals == Arrivals(TRACE, times_ps=(0, 12_500_000_000, 1000 * MS))
 
 
@@ -154,6 +155,8 @@ MODEL = Path(__file__).parents[2] / "scenarios/models/ds_cnn.tflite"
     ("line", "wanted"),
     [
         ("storages: {floppy: {loss: 0.1}}", "storage: found 'floppy'"),
+        ("background: {sd: {uses: core, period: 1 s, work: 1 us}}", "found 'sd', wanted a name"),
+        ("also: {core: {model: m.tflite, passes: 1}}", "found 'core', wanted a name"),
         ("background: {a: {uses: floppy, period: 1 s, reads: 1 B}}", "storage: found 'floppy'"),
         ("faults: [{kind: removed, storage: floppy, at: [1 s]}]", "storage: found 'floppy'"),
         ("camera: {buffers: 2, fill: 1 ms, memory: attic}", "memory: found 'attic'"),
