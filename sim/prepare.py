@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sim.compare import Progress, compare
@@ -106,12 +105,4 @@ def _resident(companion: Companion, board: Board, goal: Goal, play: Play) -> Res
     graph = read_bytes(source.data, source.path)
     best = compare(graph, board, goal, [companion.choice], play).best
     assert best.program is not None
-    return Resident(
-        companion.name, best.program, companion.arena, companion.gates, companion.arrivals,
-        companion.priority, companion.deadline_ps,
-    )  # fmt: skip
-
-
-def residents_text(residents: Sequence[Resident]) -> str:
-    """The other models and what each needs, for people."""
-    return ", ".join(f"{r.name} {r.program.arena().required:,} B ({r.arena})" for r in residents)
+    return Resident(companion.name, best.program, companion.role)

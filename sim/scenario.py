@@ -12,9 +12,9 @@ from sim.device.section import arguments, read_entries, require
 from sim.errors import ConfigError, PolicyError
 from sim.plan.runtime import TFLM
 from sim.policy import Choice, make_policy, parse_choice
-from sim.system import SHARED_ARENA
+from sim.system import Role
 from sim.usage import UNPACED, Usage
-from sim.workload.arrivals import BACK_TO_BACK, Arrivals
+from sim.workload.arrivals import BACK_TO_BACK
 from sim.workload.loader import Section, read_arrivals, read_moods, read_workload
 from sim.workload.schema import GOAL, RESIDENT, SCENARIO
 from sim.workload.workload import IDLE, Workload
@@ -25,16 +25,12 @@ SECTIONS = ("goal", "policies", "workload", "camera", "background", "storages", 
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """Another model on the board and the policy it runs under (see sim.system.Resident)."""
+    """Another model on the board, the policy it runs under, and what it is there for."""
 
     name: str
     model: Path
     choice: Choice
-    arena: str = SHARED_ARENA
-    gates: float | None = None
-    arrivals: Arrivals | None = None
-    priority: int = 0
-    deadline_ps: int = 0
+    role: Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +143,7 @@ def _companion(name: str, node: Located, folder: Path) -> Companion:
     except PolicyError as error:
         raise entries["policy"].located.error(f"{where}.policy", str(error)) from None
     model = folder / values.pop("model")
-    return Companion(name, model, choice, arrivals=arrivals, **values)
+    return Companion(name, model, choice, Role(arrivals=arrivals, **values))
 
 
 def _choices(node: Located) -> tuple[Choice, ...]:

@@ -12,21 +12,28 @@ SHARED_ARENA, OWN_ARENA = "shared", "own"
 
 
 @dataclass(frozen=True, slots=True)
-class Resident:
-    """Another model on the board, with its program.
+class Role:
+    """What another model on the board is there for.
 
     With `gates` it sees each frame before the main model, which then runs for that share of them;
     else it has `arrivals`, `priority` and `deadline_ps` of its own. In a shared arena it never runs
     while another model is under way; with one of its own it may, between that one's ops.
     """
 
-    name: str
-    program: Program
     arena: str = SHARED_ARENA
     gates: float | None = None
     arrivals: Arrivals | None = None
     priority: int = 0
     deadline_ps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """Another model on the board, with its program."""
+
+    name: str
+    program: Program
+    role: Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +59,4 @@ def taken_bytes(residents: tuple[Resident, ...], camera_bytes: int) -> int:
 
 
 def _taken(arena: Arena, resident: Resident) -> int:
-    return arena.required if resident.arena == OWN_ARENA else arena.persistent
+    return arena.required if resident.role.arena == OWN_ARENA else arena.persistent

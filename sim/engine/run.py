@@ -20,11 +20,11 @@ from sim.engine.storage import StorageActor
 from sim.errors import PolicyError
 from sim.program import Program
 from sim.report import Report, summed
-from sim.system import SHARED_ARENA, Resident, System, input_bytes
+from sim.system import SHARED_ARENA, System, input_bytes
 from sim.tally import Log, Tally
 from sim.trace import CORE, Frame, Span, Trace
 from sim.transfers import Transfer, transfers
-from sim.workload.workload import BUS_USE, CORE_USE, IDLE, Workload
+from sim.workload.workload import BUS_USE, CORE_USE, IDLE
 
 Moves = dict[str, tuple[Transfer, ...]]
 """The transfers of each model."""
@@ -138,7 +138,8 @@ class Simulation:
         """The main model's stream first, with the models that see its frames before it."""
         machine, workload, residents = self.machine, self.system.workload, self.system.residents
         shared = Turn(machine.env)
-        gates = [Gate(models[r.name], r.gates) for r in residents if r.gates is not None]
+        roles = {r.name: r.role for r in residents}
+        gates = [Gate(models[n], r.gates) for n, r in roles.items() if r.gates is not None]
         camera = None
         if workload.camera is not None:
             nbytes = workload.camera.size_bytes or input_bytes(self.system.program)
@@ -149,13 +150,14 @@ class Simulation:
                 camera,
             )
         ]  # fmt: skip
-        for resident in residents:
-            if resident.arrivals is not None:
-                arena = shared if resident.arena == SHARED_ARENA else Turn(machine.env)
-                own = _own_workload(workload, resident)
-                made.append(
-                    Stream(machine, models[resident.name], own, arena, self.seed, self._done)
-                )
+        for name, role in roles.items():
+            if role.arrivals is not None:
+                arena = shared if role.arena == SHARED_ARENA else Turn(machine.env)
+                own = replace(
+                    workload, arrivals=role.arrivals, deadline_ps=role.deadline_ps,
+                    priority=role.priority, camera=None,
+                )  # fmt: skip
+                made.append(Stream(machine, models[name], own, arena, self.seed, self._done))
         return made
 
     def _done(self, frame: Frame, deadline_ps: int) -> None:
@@ -177,16 +179,5 @@ def _kept_blocks(part: Storage, moves: Moves) -> int:
 
 
 def _priority(system: System, name: str) -> int:
-    of = {resident.name: resident.priority for resident in system.residents}
+    of = {resident.name: resident.role.priority for resident in system.residents}
     return of.get(name, system.workload.priority)
-
-
-def _own_workload(workload: Workload, resident: Resident) -> Workload:
-    assert resident.arrivals is not None
-    return replace(
-        workload,
-        arrivals=resident.arrivals,
-        deadline_ps=resident.deadline_ps,
-        priority=resident.priority,
-        camera=None,
-    )

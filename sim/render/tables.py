@@ -51,7 +51,7 @@ def show_comparison(comparison: Comparison, title: str) -> None:
     )
     for resident in comparison.residents:
         needs = grouped(resident.program.arena().required)
-        out.print(f"beside it {resident.name}: {needs} B, {resident.arena} arena", style="dim")
+        out.print(f"beside it {resident.name}: {needs} B, {resident.role.arena} arena", style="dim")
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("", width=2)
     table.add_column("policy", overflow="fold")

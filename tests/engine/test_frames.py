@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sim.engine.run import play, traced
 from sim.report import check
-from sim.system import OWN_ARENA, Resident, System
+from sim.system import OWN_ARENA, Resident, Role, System
 from sim.trace import CORE, NO_BUFFER, PREEMPTED, QUEUE_FULL, TOO_LATE, Trace
 from sim.workload.arrivals import PERIODIC, POISSON, TRACE, Arrivals
 from sim.workload.workload import OLDEST, SKIP, Camera, User, Workload
@@ -138,7 +138,7 @@ def test_two_buffers_overlap_camera_and_model() -> None:
 
 
 def test_a_gate_lets_its_share_through() -> None:
-    gate = Resident("detect", PROGRAM, gates=0.25)
+    gate = Resident("detect", PROGRAM, Role(gates=0.25))
     workload = Workload(arrivals=every(4 * SERVICE_PS))
     told = play(System(PROGRAM, workload, (gate,)), BOARD, frames=4000, seed=0)
     assert told.fates["detect"].done == 4000
@@ -148,7 +148,7 @@ def test_a_gate_lets_its_share_through() -> None:
 
 
 def test_an_urgent_model_with_its_own_arena_runs_between_ops() -> None:
-    other = Resident("words", PROGRAM, OWN_ARENA, arrivals=at(RELU_PS // 2), priority=1)
+    other = Resident("words", PROGRAM, Role(OWN_ARENA, arrivals=at(RELU_PS // 2), priority=1))
     trace = run(Workload(), 1, other)
     (main,) = (f for f in trace.records if f.model == CORE)
     (words,) = (f for f in trace.records if f.model == "words")
@@ -159,7 +159,7 @@ def test_an_urgent_model_with_its_own_arena_runs_between_ops() -> None:
 
 
 def test_models_in_one_arena_never_run_at_a_time() -> None:
-    other = Resident("words", PROGRAM, arrivals=at(RELU_PS // 2), priority=1)
+    other = Resident("words", PROGRAM, Role(arrivals=at(RELU_PS // 2), priority=1))
     trace = run(Workload(arrivals=at(0, 1), queue=None), 2, other)
     spans = sorted((f.start_ps, f.stop_ps) for f in trace.records)
     assert all(a[1] <= b[0] for a, b in pairwise(spans))

@@ -81,9 +81,9 @@ def test_a_workload_says_what_stands_in_it(tmp_path: Path) -> None:
     moods = {"loss": 0.1, "timeout_ps": 20 * MS, "retries": 2, "back_off": 1.5}
     assert found.moods == {"wifi": moods}
     detect, words = found.companions
-    assert (detect.name, detect.gates, detect.choice.name) == ("detect", 0.5, "plan")
-    assert words.arrivals == Arrivals(PERIODIC, 1000 * MS)
-    assert (words.arena, words.priority, words.choice.name) == ("own", 1, "spill")
+    assert (detect.name, detect.role.gates, detect.choice.name) == ("detect", 0.5, "plan")
+    assert words.role.arrivals == Arrivals(PERIODIC, 1000 * MS)
+    assert (words.role.arena, words.role.priority, words.choice.name) == ("own", 1, "spill")
 
 
 def test_frames_may_come_as_a_file_says(tmp_path: Path) -> None:
