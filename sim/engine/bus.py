@@ -155,6 +155,8 @@ class Bus:
     def _settle_one(self, use: Use, now_ps: int) -> None:
         """Counts what was done at the share that the use had until now."""
         passed_ps = now_ps - use.since_ps
+        if not passed_ps:
+            return
         use.since_ps = now_ps
         if use is self.core:
             stolen_ps = self._stolen_ps(use)

@@ -22,10 +22,14 @@ from sim.units import PS_PER_S, cycles_to_ps
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Ops that follow each other without a wait before or a transfer behind any but the ends."""
+    """Ops that follow each other without a wait before or a transfer behind any but the ends.
+
+    `unslowed`: the bus is wide enough for each of them beside all transfers of the model.
+    """
 
     steps: range
     work_ps: int
+    unslowed: bool
     waits: tuple[int, ...]
     move: Transfer | None
 
@@ -53,6 +57,7 @@ class Model:
         self.moves = {move.step: move for move in moves}
         self.fences = fences(moves, len(graph.ops))
         self.names = {move.step: graph.tensors[move.tensor].name for move in moves}
+        self.bus_bytes_per_s = board.bus_bytes_per_s
         self.kinds = [op.kind for op in graph.ops]
         self.works_ps = [cycles_to_ps(n, board.core.clock_hz) for n in program.cycles(board)]
         self.demands = [
@@ -68,13 +73,28 @@ class Model:
         starts = {step for step in range(count) if self.fences[step]}
         starts |= {step + 1 for step in self.moves if step + 1 < count}
         bounds = [*sorted(starts | {0}), count]
+        left = self._left_by_transfers()
         return [
             Run(
-                range(first, stop), sum(self.works_ps[first:stop]), self.fences[first],
-                self.moves.get(stop - 1),
+                range(first, stop), sum(self.works_ps[first:stop]),
+                max(self.demands[first:stop]) <= left, self.fences[first], self.moves.get(stop - 1),
             )
             for first, stop in pairwise(bounds)
         ]  # fmt: skip
+
+    def _left_by_transfers(self) -> int:
+        """Bytes a second of the bus that the model's transfers leave when all storages are at it.
+
+        Below 0 where one of them makes the core stand still.
+        """
+        most: dict[str, int] = {}
+        for move in self.moves.values():
+            storage = self.machine.storages[move.storage]
+            _, demand, stalls_core = storage.cost(move.kind, move.nbytes)
+            if stalls_core:
+                return -1
+            most[move.storage] = max(demand, most.get(move.storage, 0))
+        return self.bus_bytes_per_s - sum(most.values())
 
     def infer(self, frame: int) -> Task[str]:
         """Runs every op of the graph once, on a core that it gives back in the end.
@@ -93,7 +113,7 @@ class Model:
                 failed = yield from self._wait_for(step, frame, run.waits, requests)
                 if failed:
                     break
-            if step >= quiet_from:
+            if step >= quiet_from or (self.alone and run.unslowed):
                 yield from self._run_undisturbed(run, frame)
             else:
                 for step in run.steps:

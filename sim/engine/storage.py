@@ -218,7 +218,7 @@ class StorageActor:
         """Moves the bytes once; where an outage or damage hits them, the request has failed."""
         key = request.kind, request.nbytes
         if key not in self.times:
-            self.times[key] = self._time(*key)
+            self.times[key] = self.cost(*key)
         duration_ps, demand, stalls_core = self.times[key]
         request.started_ps = start_ps = self.env.now_ps
         if demand or stalls_core:
@@ -230,7 +230,7 @@ class StorageActor:
         request.failed = self.outages.harm(start_ps) if self.outages.on else ""
         self._log(request, start_ps, request.kind, request.nbytes, request.failed)
 
-    def _time(self, kind: str, nbytes: int) -> tuple[int, int, bool]:
+    def cost(self, kind: str, nbytes: int) -> tuple[int, int, bool]:
         """Picoseconds of a transfer, bytes a second that it wants, whether it stops the core."""
         storage, writing = self.storage, kind == SPILL
         if not writing:
