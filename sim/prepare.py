@@ -37,9 +37,12 @@ def prepare(scenario: Scenario, play: Play, progress: Progress) -> Prepared:
     CannotFitError if cameras and other models leave no SRAM.
     """
     board = load_board_with(scenario.board, scenario.profile)
-    for name, changes in scenario.moods.items():
-        board = board.with_behaviour(name, changes)
-    _check(scenario, board)
+    try:
+        for name, changes in scenario.moods.items():
+            board = board.with_behaviour(name, changes)
+        _check(scenario, board)
+    except PolicyError as error:
+        raise PolicyError(f"{scenario.file}: {error}") from None
     source = read_source(scenario.model)
     graph = read_bytes(source.data, source.path)
     sram_bytes = scenario.sram_bytes or board.largest_usable_bytes
@@ -69,9 +72,7 @@ def _check(scenario: Scenario, board: Board) -> None:
     taken = {CORE_USE, BUS_USE, "camera", *(storage.name for storage in board.storages)}
     for name in (*(c.name for c in scenario.companions), *(u.name for u in workload.background)):
         if name in taken:
-            raise PolicyError(
-                f"{scenario.file}: found {name!r}, wanted a name that nobody else has"
-            )
+            raise PolicyError(f"name: found {name!r}, wanted one that nobody else has")
         taken.add(name)
     for user in workload.background:
         if user.uses not in (CORE_USE, BUS_USE):

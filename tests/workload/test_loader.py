@@ -155,8 +155,8 @@ MODEL = Path(__file__).parents[2] / "scenarios/models/ds_cnn.tflite"
     ("line", "wanted"),
     [
         ("storages: {floppy: {loss: 0.1}}", "storage: found 'floppy'"),
-        ("background: {sd: {uses: core, period: 1 s, work: 1 us}}", "found 'sd', wanted a name"),
-        ("also: {core: {model: m.tflite, passes: 1}}", "found 'core', wanted a name"),
+        ("background: {sd: {uses: core, period: 1 s, work: 1 us}}", "name: found 'sd', wanted one"),
+        ("also: {core: {model: m.tflite, passes: 1}}", "name: found 'core', wanted one"),
         ("background: {a: {uses: floppy, period: 1 s, reads: 1 B}}", "storage: found 'floppy'"),
         ("faults: [{kind: removed, storage: floppy, at: [1 s]}]", "storage: found 'floppy'"),
         ("camera: {buffers: 2, fill: 1 ms, memory: attic}", "memory: found 'attic'"),
