@@ -11,7 +11,7 @@ from rich.text import Text
 from sim.compare import Comparison, Outcome
 from sim.report import Report
 from sim.seeds import Figure
-from sim.units import format_time
+from sim.units import PS_PER_S, format_time
 from sim.workload.arrivals import BACK_TO_BACK
 from sim.workload.workload import CORE_USE
 
@@ -68,15 +68,20 @@ def _row(comparison: Comparison, outcome: Outcome) -> Iterable[str]:
     if not fate.done:
         yield from ("-",) * 4
         return
-    yield format_time(latency.mean_ps)
-    yield format_time(latency.p99_ps)
+    yield precise(latency.mean_ps)
+    yield precise(latency.p99_ps)
     yield _within(latency.p99_low_ps, latency.p99_high_ps)
     yield f"{outcome.frame_pj / 10**9:.3g}"
 
 
+def precise(ps: int) -> str:
+    """A time, seconds to the hundredth: delays are compared with each other."""
+    return f"{ps / PS_PER_S:.2f} s" if ps >= PS_PER_S else format_time(ps)
+
+
 def _within(low_ps: int, high_ps: int) -> str:
-    low, unit = format_time(low_ps).split()
-    high, high_unit = format_time(high_ps).split()
+    low, unit = precise(low_ps).split()
+    high, high_unit = precise(high_ps).split()
     if low == high and unit == high_unit:
         return "-"
     return f"{low}..{high} {unit}" if unit == high_unit else f"{low} {unit}..{high} {high_unit}"
@@ -132,7 +137,7 @@ def _show_spreads(out: Console, comparison: Comparison) -> None:
 
 def _time(figure: Figure) -> str:
     relative = 100 * figure.error / figure.mean if figure.mean else 0.0
-    return f"{format_time(round(figure.mean))} ±{relative:.2g} %"
+    return f"{precise(round(figure.mean))} ±{relative:.2g} %"
 
 
 def _percent(figure: Figure) -> str:
