@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sim.compare import Comparison
 
 OK, FAILED = 0, 1
+TRACED_FRAMES = 20
+"""So many of the winner's frames go into trace.json."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,7 +48,10 @@ def run(options: argparse.Namespace) -> int:
         if options.seeds > 1:
             found = over_seeds(found, play, frames=frames, seed=seed, seeds=options.seeds)
     title = scenario.title or f"{scenario.name}: {scenario.model.name}"
-    return _deploy(options, ready.source, found, name=scenario.name, title=title, seed=seed)
+    return _deploy(
+        options, ready.source, found, name=scenario.name, title=title, seed=seed,
+        traced_frames=min(frames, TRACED_FRAMES),
+    )  # fmt: skip
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -124,6 +129,7 @@ def _deploy(
     name: str,
     title: str,
     seed: int,
+    traced_frames: int = 0,
 ) -> int:
     from sim.deployment import deploy_winner
     from sim.result import comparison_document
@@ -133,6 +139,10 @@ def _deploy(
         directory = Path(options.output or Path("out") / name)
         document = comparison_document(source, found, name, seed)
         deployed = deploy_winner(directory, source, found, document, seed)
+        if traced_frames:
+            progress("writing the winner's trace")
+            path = _write_trace(directory, found, title, seed, traced_frames)
+            deployed = dataclasses.replace(deployed, files=(*deployed.files, path))
     if options.json:
         write(dumps(deployed.document))
     else:
@@ -141,6 +151,24 @@ def _deploy(
         show_comparison(found, title)
         show_facts(deployed.facts())
     return OK if found.best.fits(found.goal) and deployed.good else FAILED
+
+
+def _write_trace(directory: Path, found: Comparison, title: str, seed: int, frames: int) -> Path:
+    """The winner's first frames, for Perfetto."""
+    import json
+
+    from sim.engine.run import traced
+    from sim.files import write_whole
+    from sim.render.perfetto import perfetto
+    from sim.system import System
+
+    program = found.best.program
+    assert program is not None
+    system = System(program, found.workload, found.residents)
+    spans = traced(system, found.board, frames=frames, seed=seed)
+    path = directory / "trace.json"
+    write_whole(path, json.dumps(perfetto(spans, program, title), separators=(",", ":")) + "\n")
+    return path
 
 
 def verify(options: argparse.Namespace) -> int:

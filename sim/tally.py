@@ -65,7 +65,7 @@ class Tally:
         self.board, self.warm_up, self.tasks = board, warm_up, tuple(tasks)
         self.storages = {s.name: s for s in board.storages}
         self.accounted = dict.fromkeys(models, 0)
-        self.began_ps = self.ended_ps = 0
+        self.began_ps = 0
         self.arrived: dict[str, int] = defaultdict(int)
         self.busy: dict[str, int] = defaultdict(int)
         self._restart()
@@ -155,7 +155,6 @@ class Tally:
 
     def frame(self, frame: Frame, deadline_ps: int) -> None:
         """Counts a frame that is over; the end of the warm-up sets everything back to 0."""
-        self.ended_ps = max(self.ended_ps, frame.stop_ps)
         counts = self.counts[frame.model]
         counts.offered += 1
         counts.recomputed += max(0, frame.runs - 1)

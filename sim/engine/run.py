@@ -24,7 +24,7 @@ from sim.system import SHARED_ARENA, System, input_bytes
 from sim.tally import Log, Tally
 from sim.trace import CORE, Frame, Span, Trace
 from sim.transfers import Transfer, transfers
-from sim.workload.workload import BUS_USE, CORE_USE, IDLE
+from sim.workload.workload import BUS_USE, CORE_USE
 
 Moves = dict[str, tuple[Transfer, ...]]
 """The transfers of each model."""
@@ -91,7 +91,7 @@ class Simulation:
         asked = [t.storage for ts in moves.values() for t in ts]
         asked += [user.uses for user in users if user.uses not in (CORE_USE, BUS_USE)]
         self._add_storages([board.storage(name) for name in dict.fromkeys(asked)], moves)
-        alone = replace(workload, warm_up=0, faults=()) == IDLE and not residents
+        alone = not users and not residents and workload.camera is None
         models = {
             name: Model(
                 self.machine, name, program, moves[name],

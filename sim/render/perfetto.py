@@ -1,0 +1,151 @@
+"""A trace as Perfetto and Chrome open it: the Trace Event Format, in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sim.program import Program
+from sim.trace import COMPUTE, CORE, FETCH, SPILL, STALL, Frame, Span, Trace
+from sim.transfers import transfers
+from sim.units import PS_PER_S
+
+PROCESS = 1
+FRAMES = "frames"
+Event = dict[str, Any]
+
+
+def perfetto(trace: Trace, program: Program, title: str) -> dict[str, Any]:
+    """The document: a track for each actor and one for the frames, times in microseconds.
+
+    Stalls are named by their cause. Counters tell the arena's bytes in use, of the main model, and
+    what each storage moves a second; arrows lead from a spill to the fetches of the same slot.
+    """
+    actors = (FRAMES, *trace.actors)
+    tracks = {actor: number for number, actor in enumerate(actors, 1)}
+    events: list[Event] = [_named("process_name", title, 0)]
+    for actor, track in tracks.items():
+        events.append(_named("thread_name", actor, track))
+        order: Event = {"sort_index": track}
+        events.append({**_meta("thread_sort_index", track), "args": order})
+    events += (_frame(frame, tracks[FRAMES]) for frame in _apart(trace.records))
+    events += (_slice(span, tracks[span.actor]) for span in trace.spans)
+    events += _arena(trace, program)
+    events += _rates(trace)
+    events += _arrows(trace, program, tracks)
+    return {"displayTimeUnit": "ms", "traceEvents": events}
+
+
+def _meta(name: str, track: int) -> Event:
+    return {"ph": "M", "name": name, "pid": PROCESS, "tid": track}
+
+
+def _named(what: str, name: str, track: int) -> Event:
+    return {**_meta(what, track), "args": {"name": name}}
+
+
+def _us(ps: int) -> float:
+    return ps / 10**6
+
+
+def _slice(span: Span, track: int) -> Event:
+    names = {COMPUTE: span.subject, STALL: span.cause}
+    return {
+        "ph": "X",
+        "name": names.get(span.kind, f"{span.kind} {span.subject}".strip()),
+        "cat": span.kind,
+        "ts": _us(span.start_ps),
+        "dur": _us(span.duration_ps),
+        "pid": PROCESS,
+        "tid": track,
+        "args": {
+            "frame": span.frame,
+            "step": span.step,
+            "subject": span.subject,
+            "bytes": span.nbytes,
+            "cause": span.cause,
+        },
+    }
+
+
+def _apart(frames: Sequence[Frame]) -> Iterator[Frame]:
+    """Frames of which each begins when the one before has ended, as slices of a track have to."""
+    at_ps = 0
+    for frame in sorted(frames, key=lambda f: (f.start_ps, f.stop_ps)):
+        if frame.start_ps >= at_ps:
+            at_ps = frame.stop_ps
+            yield frame
+
+
+def _frame(frame: Frame, track: int) -> Event:
+    whose = "" if frame.model == CORE else f"{frame.model} "
+    return {
+        "ph": "X",
+        "name": f"{whose}frame {frame.number}" + (f": {frame.lost}" if frame.lost else ""),
+        "cat": "frame",
+        "ts": _us(frame.start_ps),
+        "dur": _us(frame.stop_ps - frame.start_ps),
+        "pid": PROCESS,
+        "tid": track,
+        "args": {"arrived_us": _us(frame.arrived_ps), "lost": frame.lost, "runs": frame.runs},
+    }
+
+
+def _counter(name: str, at_ps: int, **values: float) -> Event:
+    return {"ph": "C", "name": name, "ts": _us(at_ps), "pid": PROCESS, "tid": 0, "args": values}
+
+
+def _arena(trace: Trace, program: Program) -> Iterator[Event]:
+    """Where the highest byte in use ends, op by op; its peak is the plan's size."""
+    tops = [0] * len(program.graph.ops)
+    for placement in program.plan.placements:
+        for step in range(max(0, placement.claim.start), min(len(tops), placement.claim.stop)):
+            tops[step] = max(tops[step], placement.span.stop)
+    for span in trace.of(CORE):
+        if span.kind == COMPUTE:
+            yield _counter("arena bytes", span.start_ps, used=tops[span.step])
+
+
+def _rates(trace: Trace) -> Iterator[Event]:
+    """Bytes a second of each storage, while it moves them."""
+    for span in trace.spans:
+        if span.kind in (SPILL, FETCH) and span.duration_ps:
+            rate = span.nbytes * PS_PER_S // span.duration_ps
+            yield _counter(f"{span.actor} B/s", span.start_ps, moved=rate)
+            yield _counter(f"{span.actor} B/s", span.stop_ps, moved=0)
+
+
+def _arrows(trace: Trace, program: Program, tracks: dict[str, int]) -> Iterator[Event]:
+    """From each spill of the main model to the fetches of what it wrote, frame by frame."""
+    names = program.graph.tensors
+    slots = {(t.step, names[t.tensor].name): (t.storage, t.slot) for t in transfers(program)}
+    spilled: dict[tuple[int, str, str], Span] = {}
+    number = 0
+    for span in _transfers_of(trace, slots):
+        key = (span.frame, *slots[span.step, span.subject])
+        if span.kind == SPILL:
+            spilled[key] = span
+        elif key in spilled and spilled[key].stop_ps <= span.start_ps:
+            number += 1
+            ends = (("s", spilled[key]), ("f", span))
+            yield from (_arrow(phase, number, end, tracks) for phase, end in ends)
+
+
+def _transfers_of(trace: Trace, slots: Mapping[tuple[int, str], tuple[str, str]]) -> Iterable[Span]:
+    """Those of the main model that went well, in running order; known by op, tensor and storage."""
+    moved = (s for s in trace.spans if s.kind in (SPILL, FETCH) and not s.cause and s.frame >= 0)
+    ours = (s for s in moved if slots.get((s.step, s.subject), ("",))[0] == s.actor)
+    return sorted(ours, key=lambda s: (s.frame, s.step, s.start_ps))
+
+
+def _arrow(phase: str, number: int, span: Span, tracks: dict[str, int]) -> Event:
+    made: Event = {
+        "ph": phase,
+        "id": number,
+        "name": "slot",
+        "cat": "slot",
+        "ts": _us(span.start_ps),
+        "pid": PROCESS,
+        "tid": tracks[span.actor],
+    }
+    return {**made, "bp": "e"} if phase == "f" else made

@@ -1,0 +1,111 @@
+"""Traces for Perfetto, against the rules of the Trace Event Format and the trace itself."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from sim.device.loader import load_board
+from sim.engine.run import traced
+from sim.policy import Goal, parse_choice
+from sim.program import pack_graph, place
+from sim.render.perfetto import perfetto
+from sim.system import Resident, Role, System
+from sim.trace import STALL, Trace
+from sim.workload.arrivals import PERIODIC, Arrivals
+from sim.workload.workload import Camera, Fault, User, Workload
+from tests.graphs import unet
+
+MS = 10**9
+BOARD = load_board("arduino_portenta_h7")
+CHOICE = parse_choice("spill(storage=sd)")
+GRAPH = unet(16, 24, (4, 8, 16))
+GOAL = Goal(int(0.6 * pack_graph(GRAPH)[0].arena().required))
+PROGRAM, _ = pack_graph(
+    next(CHOICE.policies[0].candidates(GRAPH, BOARD, GOAL)).apply(GRAPH, BOARD, GOAL)
+)
+WORKLOAD = Workload(
+    arrivals=Arrivals(PERIODIC, 30 * MS),
+    camera=Camera(2, 3 * MS),
+    background=(
+        User("tick", "core", Arrivals(PERIODIC, MS), work_ps=MS // 100, interrupt=True),
+        User("log", "sd", Arrivals(PERIODIC, 7 * MS), size_bytes=512, writes=True),
+    ),
+    faults=(Fault("removed", "sd", at_ps=(100 * MS,), lasts_ps=40 * MS),),
+)
+WORDS = Resident(
+    "words",
+    place(unet(8, 8, (2, 4))),
+    Role("own", arrivals=Arrivals(PERIODIC, 50 * MS), priority=1),
+)
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    return traced(System(PROGRAM, WORKLOAD, (WORDS,)), BOARD, frames=12, seed=0)
+
+
+@pytest.fixture(scope="module")
+def events(trace: Trace) -> list[dict[str, Any]]:
+    document = json.loads(json.dumps(perfetto(trace, PROGRAM, "test")))
+    assert document["displayTimeUnit"] == "ms"
+    found: list[dict[str, Any]] = document["traceEvents"]
+    return found
+
+
+def of(events: list[dict[str, Any]], phase: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["ph"] == phase]
+
+
+def test_each_event_has_what_its_phase_needs(events: list[dict[str, Any]]) -> None:
+    needed = {
+        "M": {"name", "pid", "tid", "args"},
+        "X": {"name", "ts", "dur", "pid", "tid"},
+        "C": {"name", "ts", "pid", "args"},
+        "s": {"name", "cat", "id", "ts", "pid", "tid"},
+        "f": {"name", "cat", "id", "ts", "pid", "tid", "bp"},
+    }
+    assert {event["ph"] for event in events} == set(needed)
+    for event in events:
+        assert needed[event["ph"]] <= event.keys()
+        assert event.get("ts", 0) >= 0 and event.get("dur", 0) >= 0
+
+
+def test_slices_of_a_track_never_overlap(events: list[dict[str, Any]]) -> None:
+    for track in {event["tid"] for event in of(events, "X")}:
+        mine = sorted((e["ts"], e["ts"] + e["dur"]) for e in of(events, "X") if e["tid"] == track)
+        assert all(a[1] <= b[0] + 1e-6 for a, b in pairwise(mine))
+
+
+def test_every_actor_has_a_track_with_its_name(trace: Trace, events: list[dict[str, Any]]) -> None:
+    names = {e["tid"]: e["args"]["name"] for e in of(events, "M") if e["name"] == "thread_name"}
+    assert list(names.values()) == ["frames", *trace.actors]
+    assert {event["tid"] for event in of(events, "X")} <= set(names)
+
+
+def test_every_stall_is_there_by_its_cause(trace: Trace, events: list[dict[str, Any]]) -> None:
+    wanted = sorted((s.cause, s.start_ps / 10**6) for s in trace.spans if s.kind == STALL)
+    found = sorted((e["name"], e["ts"]) for e in of(events, "X") if e["cat"] == STALL)
+    assert found == wanted and len({cause for cause, _ in found}) >= 3
+
+
+def test_the_counters_peak_is_the_plans_size(events: list[dict[str, Any]]) -> None:
+    used = [e["args"]["used"] for e in of(events, "C") if e["name"] == "arena bytes"]
+    assert max(used) == PROGRAM.plan.size_bytes
+
+
+def test_arrows_lead_from_a_spill_to_its_fetch(events: list[dict[str, Any]]) -> None:
+    starts = {e["id"]: e for e in of(events, "s")}
+    ends = {e["id"]: e for e in of(events, "f")}
+    assert starts.keys() == ends.keys() and starts
+    slices = {(e["tid"], e["ts"]): e for e in of(events, "X")}
+    for number, start in starts.items():
+        spill = slices[start["tid"], start["ts"]]
+        fetch = slices[ends[number]["tid"], ends[number]["ts"]]
+        assert (spill["cat"], fetch["cat"]) == ("spill", "fetch")
+        assert spill["args"]["frame"] == fetch["args"]["frame"]
+        assert spill["ts"] + spill["dur"] <= fetch["ts"]
+        assert spill["args"]["bytes"] == fetch["args"]["bytes"]
