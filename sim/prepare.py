@@ -14,7 +14,7 @@ from sim.policy import Goal
 from sim.result import Source, read_source
 from sim.scenario import Companion, Scenario
 from sim.seeds import Play
-from sim.system import Resident, taken_bytes
+from sim.system import Resident, input_bytes, taken_bytes
 from sim.workload.workload import BUS_USE, CORE_USE, Camera
 
 
@@ -27,7 +27,6 @@ class Prepared:
     board: Board
     goal: Goal
     residents: tuple[Resident, ...]
-    taken_bytes: int
 
 
 def prepare(scenario: Scenario, play: Play, progress: Progress) -> Prepared:
@@ -63,7 +62,7 @@ def prepare(scenario: Scenario, play: Play, progress: Progress) -> Prepared:
             f"wanted less than the {sram_bytes:,} B there are"
         )
     left = replace(goal, sram_bytes=sram_bytes - taken)
-    return Prepared(source, graph, board, left, residents, taken)
+    return Prepared(source, graph, board, left, residents)
 
 
 def _check(scenario: Scenario, board: Board) -> None:
@@ -90,7 +89,7 @@ def _buffer_bytes(camera: Camera | None, graph: Graph, board: Board) -> int:
     if camera is None:
         return 0
     memory = board.memory(camera.memory) if camera.memory else board.arena_memory
-    size = camera.size_bytes or sum(graph.tensors[t].nbytes for t in graph.inputs)
+    size = camera.size_bytes or input_bytes(graph)
     if not memory.dma:
         raise PolicyError(f"camera: memory: found {memory.name!r}, wanted one that DMA reaches")
     if camera.buffers * size > memory.usable_bytes:

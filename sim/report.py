@@ -120,9 +120,6 @@ def summed(tally: Tally, actors: Sequence[str], elapsed_ps: int) -> Report:
     )
     core = tally.board.core
     core_pj = (core.active_uw * tally.core_busy_ps() + core.waiting_uw * waiting_ps) // 10**6
-    if not tally.latency.count:
-        tally.latency.add(0)
-        tally.service.add(0)
     storages = [a for a in actors if a in tally.storages]
     own = {a: tally.bytes(a, others=False) for a in storages}
     others = {a: tally.bytes(a, others=True) for a in storages}

@@ -15,7 +15,7 @@ from sim.policy import Choice, make_policy, parse_choice
 from sim.system import Role
 from sim.usage import UNPACED, Usage
 from sim.workload.arrivals import BACK_TO_BACK
-from sim.workload.loader import Section, read_arrivals, read_moods, read_workload
+from sim.workload.loader import Section, named, read_arrivals, read_moods, read_workload
 from sim.workload.schema import GOAL, RESIDENT, SCENARIO
 from sim.workload.workload import IDLE, Workload
 
@@ -122,10 +122,7 @@ def load_scenario(name: str | Path) -> Scenario:
 
 
 def _companions(top: Section, folder: Path) -> tuple[Companion, ...]:
-    if "also" not in top:
-        return ()
-    found = top["also"].mapping("also")
-    return tuple(_companion(name, node, folder) for name, node in found.items())
+    return tuple(_companion(name, node, folder) for name, node in named(top, "also").items())
 
 
 def _companion(name: str, node: Located, folder: Path) -> Companion:

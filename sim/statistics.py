@@ -75,8 +75,10 @@ class Sample:
         self._new.clear()
 
     def distribution(self) -> Distribution:
-        """Of at least one value."""
+        """All zeros where there are no values."""
         count = self.count
+        if not count:
+            return Distribution(0, 0, 0, 0)
         if self._classed:
             if self._new:
                 self._classify()

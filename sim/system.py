@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sim.graph.graph import Graph
 from sim.program import Arena, Program
 from sim.workload.arrivals import Arrivals
 from sim.workload.workload import IDLE, Workload
@@ -45,9 +46,9 @@ class System:
     residents: tuple[Resident, ...] = ()
 
 
-def input_bytes(program: Program) -> int:
-    """Bytes of a program's inputs: what a frame is."""
-    return sum(program.graph.tensors[t].nbytes for t in program.graph.inputs)
+def input_bytes(graph: Graph) -> int:
+    """Bytes of a model's inputs: what a frame is."""
+    return sum(graph.tensors[t].nbytes for t in graph.inputs)
 
 
 def taken_bytes(residents: tuple[Resident, ...], camera_bytes: int) -> int:

@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from sim.device.board import Board, Storage
 from sim.device.loader import board_names, load_board
+from sim.engine.bus import Bus
+from sim.engine.clock import Clock
+from sim.engine.storage import Request, StorageActor
 from sim.errors import SpillwayError
 from sim.report import Moved, check, inferences_until_worn, report
 from sim.statistics import distribution
+from sim.tally import Tally
 from sim.trace import (
     BUS,
     COMPUTE,
@@ -192,3 +196,22 @@ def test_time_beyond_an_inference_does_not_fill_a_hole_in_it() -> None:
 def test_one_inference_does_not_lend_time_to_another() -> None:
     with pytest.raises(SpillwayError, match=r"inference 1: found 60 ps .*, wanted the 61 ps"):
         check(hand_made(trace().spans, ((0, 99), (99, 160)), trace().actors))
+
+
+def test_time_that_is_not_accounted_for_is_an_error() -> None:
+    """The engine asks this of every inference; spans need not be kept."""
+    tally = Tally(toy())
+    tally.worked(CORE, 5)
+    tally.inference(CORE, 10, 15)
+    tally.worked(CORE, 5)
+    with pytest.raises(SpillwayError, match="found 5 ps accounted for, wanted the 6 ps"):
+        tally.inference(CORE, 15, 21)
+
+
+def test_bytes_that_are_not_accounted_for_are_an_error() -> None:
+    env = Clock()
+    actor = StorageActor(env, RAM, Bus(env, 1), None, 0, Tally(toy()).add)
+    actor.start(Request(SPILL, 20, "a", "us", 0, 0, 0, env.event()))
+    actor.check(0)  # they wait
+    with pytest.raises(SpillwayError, match="ram: bytes: found 21 accounted for, wanted the 20"):
+        actor.check(1)

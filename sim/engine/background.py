@@ -70,10 +70,8 @@ class Background:
         yield from self.cpu.work(self.use, demand, work_ps)
         self.cpu.release()
         self._log(start_ps, start_ps + work_ps, TASK)
-        at_ps = start_ps + work_ps
-        for cause, lost_ps in self.use.lost_ps.items():
-            self._log(at_ps, at_ps + int(lost_ps), STALL, cause=cause)
-            at_ps += int(lost_ps)
+        for cause, since_ps, until_ps in self.use.losses(start_ps + work_ps):
+            self._log(since_ps, until_ps, STALL, cause=cause)
 
     def _carry(self) -> Process:
         user, start_ps = self.user, self.env.now_ps

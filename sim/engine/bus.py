@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 
@@ -43,6 +43,12 @@ class Use:
         self.demand, self.left_ps, self.since_ps = demand, work_ps, now_ps
         self.share = FULL
         self.lost_ps.clear()
+
+    def losses(self, at_ps: int) -> Iterator[tuple[str, int, int]]:
+        """What was lost, as stalls that follow each other from then on: cause, start, stop."""
+        for cause, lost_ps in self.lost_ps.items():
+            start_ps, at_ps = at_ps, at_ps + int(lost_ps)
+            yield cause, start_ps, at_ps
 
 
 class Bus:

@@ -150,10 +150,8 @@ class Model:
         yield from cpu.work(use, self.demands[step], work_ps)
         if self.machine.spans is not None:
             self._log_work(step, frame, start_ps)
-        at_ps = start_ps + work_ps
-        for cause, lost_ps in use.lost_ps.items():
-            self._log(at_ps, at_ps + int(lost_ps), STALL, self.kinds[step], frame, step, cause)
-            at_ps += int(lost_ps)
+        for cause, since_ps, until_ps in use.losses(start_ps + work_ps):
+            self._log(since_ps, until_ps, STALL, self.kinds[step], frame, step, cause)
 
     def _log_work(self, step: int, frame: int, start_ps: int) -> None:
         """The span of an op's work; the tally gets the sum over an inference."""

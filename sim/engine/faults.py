@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
 
 from sim.engine.clock import Clock, Process
 from sim.engine.frames import Stream
 from sim.engine.outage import Outages
 from sim.engine.storage import StorageActor
 from sim.trace import OUTAGES
+from sim.workload.arrivals import POISSON, Arrivals
 from sim.workload.workload import BROWN_OUT, CRC, Fault
 
 
@@ -34,11 +36,9 @@ def start_faults(
 
 
 def _instants(fault: Fault, chance: random.Random) -> Iterator[int]:
-    yield from sorted(fault.at_ps)
-    at_ps = 0
-    while fault.every_ps:
-        at_ps += round(chance.expovariate(1.0) * fault.every_ps)
-        yield at_ps
+    """Those that are given and those at random, in order."""
+    at_random = Arrivals(POISSON, fault.every_ps).instants(chance) if fault.every_ps else iter(())
+    return merge(sorted(fault.at_ps), at_random)
 
 
 def _brown_outs(

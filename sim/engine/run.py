@@ -142,7 +142,7 @@ class Simulation:
         gates = [Gate(models[n], r.gates) for n, r in roles.items() if r.gates is not None]
         camera = None
         if workload.camera is not None:
-            nbytes = workload.camera.size_bytes or input_bytes(self.system.program)
+            nbytes = workload.camera.size_bytes or input_bytes(self.system.program.graph)
             camera = Filling(machine, workload.camera, nbytes)
         made = [
             Stream(

@@ -91,7 +91,7 @@ def read_moods(top: Section) -> dict[str, dict[str, Any]]:
     """By storage, the fields of its behaviour that a scenario changes."""
     return {
         name: arguments(read_entries(node, STORAGE_MOODS, f"storages.{name}"), STORAGE_MOODS)
-        for name, node in _named(top, "storages").items()
+        for name, node in named(top, "storages").items()
     }
 
 
@@ -103,7 +103,8 @@ def _section(top: Section, key: str, fields: tuple[Field, ...]) -> Entries:
     return entries
 
 
-def _named(top: Section, key: str) -> Section:
+def named(top: Section, key: str) -> Section:
+    """The entries of a section that may be left out, by their names."""
     return top[key].mapping(key) if key in top else {}
 
 
@@ -113,7 +114,7 @@ def _camera(top: Section) -> Camera | None:
 
 
 def _background(top: Section, folder: Path) -> tuple[User, ...]:
-    return tuple(_user(n, node, folder) for n, node in _named(top, "background").items())
+    return tuple(_user(n, node, folder) for n, node in named(top, "background").items())
 
 
 def _user(name: str, node: Located, folder: Path) -> User:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
 from sim.device.behaviour import Behaviour
 from sim.device.board import Board, Busy
 from sim.device.loader import load_board
+from sim.engine.faults import _instants
 from sim.engine.run import play, traced
 from sim.errors import PolicyError
 from sim.policy import Goal, policy_names
@@ -170,6 +173,13 @@ def test_a_removed_card_loses_the_frames_that_need_it() -> None:
         arrivals=Arrivals(PERIODIC, 2 * WHOLE_PS), faults=(removed(WHOLE_PS, 2 * WHOLE_PS),)
     )
     assert fates(workload, card(), 4) == ["", "card removed", "", ""]
+
+
+def test_instants_given_and_at_random_come_in_order() -> None:
+    fault = Fault(REMOVED, "ram", at_ps=(50 * MS, 20 * MS), every_ps=9 * MS)
+    found = list(islice(_instants(fault, random.Random(0)), 20))
+    assert found == sorted(found) and {20 * MS, 50 * MS} <= set(found)
+    assert len([at for at in found if at < 50 * MS]) > 2
 
 
 def test_a_frame_may_be_run_again() -> None:
