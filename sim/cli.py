@@ -12,6 +12,8 @@ from typing import Any
 from sim import __version__
 from sim.errors import SpillwayError
 
+RUN, LOOK = "sim.commands.run", "sim.commands.look"
+"""Where the commands stand that are not with their subject."""
 MINIMIZE = ("latency", "p99", "energy", "arena", "activations")
 KERNELS = ("reference", "cmsis_nn")
 RUNTIMES = ("tflm", "static")
@@ -43,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         description="Run a neural network in less memory on a microcontroller: simulate it, "
         "compare policies, compile the winner for stock TensorFlow Lite Micro.",
     )
-    made.set_defaults(module="sim.commands")
+    made.set_defaults(module=RUN)
     made.add_argument("--version", action="version", version=f"spillway {__version__}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -75,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
 
     inspect = commands.add_parser("inspect", help="why a model is so big")
     inspect.add_argument("model", help="a .tflite file")
+    inspect.set_defaults(module=LOOK)
     what = inspect.add_mutually_exclusive_group()
     what.add_argument("--board", metavar="B", help="a board's name or YAML file")
     what.add_argument("--patches", action="store_true", help="what a first stage in patches costs")
@@ -82,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     _json(inspect)
 
     boards = commands.add_parser("boards", help="the boards, or one of them in full")
+    boards.set_defaults(module=LOOK)
     shown = boards.add_mutually_exclusive_group()
     shown.add_argument("name", nargs="?", help="a board's name or YAML file")
     shown.add_argument("--profiles", action="store_true", help="cores with kernel libraries")
@@ -90,9 +94,11 @@ def parser() -> argparse.ArgumentParser:
     _calibration(commands)
 
     schema = commands.add_parser("schema", help="the JSON Schema of a file that you write")
+    schema.set_defaults(module=LOOK)
     schema.add_argument("kind", choices=SCHEMAS, help="what the file is")
 
     policies = commands.add_parser("policies", help="the policies and their parameters")
+    policies.set_defaults(module=LOOK)
     which = policies.add_mutually_exclusive_group()
     which.add_argument("name", nargs="?", help="a policy's name")
     which.add_argument(

@@ -6,11 +6,11 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from sim.commands import FAILED, OK
 from sim.errors import ConfigError, SpillwayError
 from sim.result import dumps
 from sim.terminal import progress_shown, write
 
-OK, FAILED = 0, 1
 ARENA_BOUND = 0.01
 """The share by which a predicted arena may differ from TFLM's in all."""
 

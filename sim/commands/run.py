@@ -1,0 +1,186 @@
+"""Commands that compare policies, deploy the winner and prove it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sim.commands import FAILED, OK
+from sim.commands.arguments import all_policies, choices, model_on_board
+from sim.errors import SpillwayError
+from sim.result import Source, dumps, read_source
+from sim.terminal import progress_shown, write
+
+if TYPE_CHECKING:
+    from sim.compare import Comparison
+
+TRACED_FRAMES = 20
+"""So many of the winner's frames go into trace.json."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compares a scenario's policies, deploys the winner, writes everything to a directory."""
+    from sim.compare import compare as compare_policies
+    from sim.compare import over_seeds
+    from sim.engine.run import play
+    from sim.prepare import prepare
+    from sim.scenario import load_scenario
+
+    scenario = load_scenario(options.scenario)
+    frames = options.frames or scenario.frames
+    seed = scenario.seed if options.seed is None else options.seed
+    if frames <= scenario.workload.warm_up:
+        raise SpillwayError(
+            f"--frames: found {frames}, wanted more than the {scenario.workload.warm_up} of warm-up"
+        )
+    with progress_shown() as progress:
+        ready = prepare(scenario, play, progress)
+        found = compare_policies(
+            ready.graph, ready.board, ready.goal, choices(options.policy) or scenario.choices,
+            play, frames=frames, seed=seed, progress=progress, usage=scenario.usage,
+            workload=scenario.workload, residents=ready.residents,
+        )  # fmt: skip
+        if options.seeds > 1:
+            found = over_seeds(found, play, frames=frames, seed=seed, seeds=options.seeds)
+    title = scenario.title or f"{scenario.name}: {scenario.model.name}"
+    return _deploy(
+        options, ready.source, found, name=scenario.name, title=title, seed=seed,
+        traced_frames=min(frames, TRACED_FRAMES),
+    )  # fmt: skip
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Compares policies on a model and a board."""
+    from sim.compare import compare as compare_policies
+    from sim.engine.run import play
+    from sim.result import comparison_document
+
+    if options.front:
+        return _front(options)
+    if options.plot is not None:
+        raise SpillwayError("--plot: found no --front, wanted it: the front is what is drawn")
+    source, graph, board, goal = model_on_board(options)
+    asked = choices(options.policy) or all_policies()
+    with progress_shown() as progress:
+        found = compare_policies(
+            graph, board, goal, asked, play,
+            frames=options.frames, seed=options.seed, progress=progress,
+        )  # fmt: skip
+    if options.json:
+        write(dumps(comparison_document(source, found, Path(source.path).stem, options.seed)))
+    else:
+        from sim.render.tables import show_comparison
+
+        show_comparison(found, source.path)
+    return OK if found.best.fits(goal) else FAILED
+
+
+def _front(options: argparse.Namespace) -> int:
+    from sim.engine.run import play
+    from sim.front import front
+    from sim.render.front import plot_front, show_front
+    from sim.render.plot import check_plot
+    from sim.result import front_document
+
+    if options.plot is not None:
+        check_plot(options.plot)
+    source, graph, board, goal = model_on_board(options)
+    asked = choices(options.policy) or all_policies()
+    name = Path(source.path).stem
+    with progress_shown() as progress:
+        found = front(
+            graph, board, goal, asked, play,
+            frames=options.frames, seed=options.seed, progress=progress,
+        )  # fmt: skip
+    if options.plot is not None:
+        plot_front(found, name, options.plot, budget=options.sram is not None)
+    if options.json:
+        write(dumps(front_document(source, found, name, options.seed)))
+    else:
+        show_front(found, source.path)
+    return OK if found.fits else FAILED
+
+
+def deploy(options: argparse.Namespace) -> int:
+    """Compiles the best policy's model for a board."""
+    from sim.compare import compare as compare_policies
+    from sim.engine.run import play
+
+    source, graph, board, goal = model_on_board(options)
+    asked = choices(options.policy) or all_policies()
+    with progress_shown() as progress:
+        found = compare_policies(
+            graph, board, goal, asked, play, seed=options.seed, progress=progress
+        )
+    name = Path(source.path).stem
+    return _deploy(options, source, found, name=name, title=source.path, seed=options.seed)
+
+
+def _deploy(
+    options: argparse.Namespace,
+    source: Source,
+    found: Comparison,
+    *,
+    name: str,
+    title: str,
+    seed: int,
+    traced_frames: int = 0,
+) -> int:
+    from sim.deployment import deploy_winner
+    from sim.result import comparison_document
+
+    with progress_shown() as progress:
+        progress("verifying the winner in LiteRT and TFLM")
+        directory = Path(options.output or Path("out") / name)
+        document = comparison_document(source, found, name, seed)
+        deployed = deploy_winner(directory, source, found, document, seed)
+        if traced_frames:
+            progress("writing the winner's trace")
+            path = _write_trace(directory, found, title, seed, traced_frames)
+            deployed = dataclasses.replace(deployed, files=(*deployed.files, path))
+    if options.json:
+        write(dumps(deployed.document))
+    else:
+        from sim.render.tables import show_comparison, show_facts
+
+        show_comparison(found, title)
+        show_facts(deployed.facts())
+    return OK if found.best.fits(found.goal) and deployed.good else FAILED
+
+
+def _write_trace(directory: Path, found: Comparison, title: str, seed: int, frames: int) -> Path:
+    """The winner's first frames, for Perfetto."""
+    import json
+
+    from sim.engine.run import traced
+    from sim.files import write_whole
+    from sim.render.perfetto import perfetto
+    from sim.system import System
+
+    program = found.best.program
+    assert program is not None
+    system = System(program, found.workload, found.residents)
+    spans = traced(system, found.board, frames=frames, seed=seed)
+    path = directory / "trace.json"
+    write_whole(path, json.dumps(perfetto(spans, program, title), separators=(",", ":")) + "\n")
+    return path
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Proves that two models compute the same, in LiteRT and in TFLM."""
+    from sim.deployment import verify_files
+
+    original, optimized = read_source(options.original), read_source(options.optimized)
+    with progress_shown() as progress:
+        progress("running both models in LiteRT and TFLM")
+        found = verify_files(original, optimized, options.seed)
+    if options.json:
+        write(dumps(found.to_json()))
+    else:
+        from sim.deployment import verification_facts
+        from sim.render.tables import show_facts
+
+        show_facts(verification_facts(found))
+    return OK if found.passed else FAILED
