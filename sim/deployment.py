@@ -40,10 +40,10 @@ class Deployed:
 
     def facts(self) -> list[tuple[str, str]]:
         """The verification and the files, for people."""
-        directory = self.files[0].parent.as_posix()
-        names = ", ".join(path.name for path in self.files)
+        directory = self.files[0].parent
+        names = ", ".join(path.relative_to(directory).as_posix() for path in self.files)
         verdict = f"no: {self.note}" if self.verification is None else _verdict(self.verification)
-        return [("verified", verdict), ("written", f"{directory}/: {names}")]
+        return [("verified", verdict), ("written", f"{directory.as_posix()}/: {names}")]
 
 
 def deploy_winner(

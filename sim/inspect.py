@@ -7,8 +7,9 @@ from typing import Any
 
 from sim.device.board import Board
 from sim.graph.graph import Graph
-from sim.graph.lifetimes import ARRIVAL, Buffer, Peak, buffers, peak, timeline
+from sim.graph.lifetimes import Buffer, Peak, buffers, peak, timeline
 from sim.graph.rewrite import drop_dead_tensors
+from sim.graph.roles import SCRATCH_ROLE, Roles
 from sim.plan.runtime import Runtime
 from sim.program import Program, pack_graph, place
 
@@ -49,40 +50,30 @@ def inspect(graph: Graph, kernels: str = "reference") -> Inspection:
     packed, packing = pack_graph(live, runtime, aliasing=False)
     steps = timeline(live)
     kind = next((op.kind for op, span in steps.ops if top.step in span), "input")
+    roles = Roles(live)
     return Inspection(
         graph=graph,
         peak=top,
         peak_kind=kind,
-        alive=tuple(_alive(live, b, top.step) for b in top.alive),
+        alive=tuple(_alive(live, roles, b, top.step) for b in top.alive),
         tflm=place(graph, runtime),
         packed=packed,
         proven=packing.optimal,
     )
 
 
-def _alive(graph: Graph, buffer: Buffer, step: int) -> Alive:
-    if buffer.tensor is None:
-        return Alive(f"scratch of op {buffer.scratch_of}", buffer.size, "scratch", False)
-    tensor = graph.tensors[buffer.tensor]
-    uses = [i for i, op in enumerate(graph.ops) if tensor.id in (*op.reads, *op.outputs)]
-    if tensor.id in graph.inputs:
-        uses.insert(0, ARRIVAL)
-    if step in uses:
-        op = graph.ops[step] if step >= 0 else None
-        role = "written here" if op and tensor.id in op.outputs else "read here"
-        return Alive(tensor.name, buffer.size, role, False)
-    before = max((u for u in uses if u < step), default=ARRIVAL)
-    after = min((u for u in uses if u > step), default=None)
-    until = f"op {after}" if after is not None else "the end"
-    made = "the input" if before == ARRIVAL else f"op {before}"
-    return Alive(tensor.name, buffer.size, f"waits from {made} to {until}", after is not None)
+def _alive(graph: Graph, roles: Roles, buffer: Buffer, step: int) -> Alive:
+    role = roles.at(buffer.tensor, step)
+    scratch = f"scratch of op {buffer.scratch_of}"
+    name = scratch if buffer.tensor is None else graph.tensors[buffer.tensor].name
+    return Alive(name, buffer.size, role.text, role.cold)
 
 
 def advice(found: Inspection) -> list[str]:
     """What could make the peak smaller, the largest saving first, in words."""
     saved = found.tflm.plan.size_bytes - found.packed.plan.size_bytes
     cold = [a for a in found.alive if a.cold]
-    scratch = sum(a.nbytes for a in found.alive if a.role == "scratch")
+    scratch = sum(a.nbytes for a in found.alive if a.role == SCRATCH_ROLE.text)
     options: list[tuple[int, str]] = []
     if saved > 0:
         options.append((saved, f"plan: a better placement alone saves {saved:,} B"))

@@ -81,6 +81,11 @@ class Report:
         """Of the main model's frames."""
         return self.fates.get(CORE, Fate(self.frames, self.frames))
 
+    def longest_stalls(self, count: int) -> list[tuple[tuple[str, str], int]]:
+        """What the core waits for in a frame, cause and subject, the longest first."""
+        found = [item for item in self.stalled_on.items() if item[1]]
+        return sorted(found, key=lambda item: (-item[1], item[0]))[:count]
+
     def utilisation(self, actor: str) -> float:
         """The share of the elapsed time in which the actor worked."""
         return self.busy_ps.get(actor, 0) / self.elapsed_ps if self.elapsed_ps else 0.0

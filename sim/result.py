@@ -183,7 +183,6 @@ def _times(found: Distribution) -> dict[str, Any]:
 
 
 def _figures(report: Report) -> dict[str, Any]:
-    worst = sorted(report.stalled_on.items(), key=lambda item: (-item[1], item[0]))
     return {
         "frames": {name: _fate(fate) for name, fate in report.fates.items()},
         "latency_us": _times(report.latency),
@@ -198,7 +197,7 @@ def _figures(report: Report) -> dict[str, Any]:
         },
         "stalled_on": [
             {"cause": cause, "tensor_or_op": subject, "us": microseconds(ps)}
-            for (cause, subject), ps in worst[:STALLS_TOLD]
+            for (cause, subject), ps in report.longest_stalls(STALLS_TOLD)
         ],
         "others_bytes": {
             storage: {"read": moved.read, "written": moved.written}

@@ -104,5 +104,17 @@ class Trace:
         ends = [f.stop_ps for f in self.records] + [s.stop_ps for s in self.spans]
         return max(ends, default=0)
 
+    def first(self, frames: int) -> Trace:
+        """The trace until the main model's first frames are over; what lasts beyond is left out."""
+        own = [record for record in self.records if record.model == CORE]
+        if len(own) <= frames:
+            return self
+        until_ps = max(record.stop_ps for record in own[:frames])
+        return Trace(
+            tuple(span for span in self.spans if span.stop_ps <= until_ps),
+            tuple(record for record in self.records if record.stop_ps <= until_ps),
+            self.actors,
+        )
+
     def of(self, actor: str) -> Iterator[Span]:
         return (s for s in self.spans if s.actor == actor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,6 @@ from sim.terminal import progress_shown, write
 
 if TYPE_CHECKING:
     from sim.compare import Comparison
-
-TRACED_FRAMES = 20
-"""So many of the winner's frames go into trace.json."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     title = scenario.title or f"{scenario.name}: {scenario.model.name}"
     return _deploy(
         options, ready.source, found, name=scenario.name, title=title, seed=seed,
-        traced_frames=min(frames, TRACED_FRAMES),
+        frames=frames,
     )  # fmt: skip
 
 
@@ -115,7 +112,9 @@ def deploy(options: argparse.Namespace) -> int:
             graph, board, goal, asked, play, seed=options.seed, progress=progress
         )
     name = Path(source.path).stem
-    return _deploy(options, source, found, name=name, title=source.path, seed=options.seed)
+    return _deploy(
+        options, source, found, name=name, title=source.path, seed=options.seed, frames=1
+    )
 
 
 def _deploy(
@@ -126,8 +125,9 @@ def _deploy(
     name: str,
     title: str,
     seed: int,
-    traced_frames: int = 0,
+    frames: int,
 ) -> int:
+    from sim.commands.artefacts import write_artefacts
     from sim.deployment import deploy_winner
     from sim.result import comparison_document
 
@@ -136,36 +136,17 @@ def _deploy(
         directory = Path(options.output or Path("out") / name)
         document = comparison_document(source, found, name, seed)
         deployed = deploy_winner(directory, source, found, document, seed)
-        if traced_frames:
-            progress("writing the winner's trace")
-            path = _write_trace(directory, found, title, seed, traced_frames)
-            deployed = dataclasses.replace(deployed, files=(*deployed.files, path))
+        progress("writing what shows the winner")
+        artefacts = write_artefacts(found, source, deployed, title=title, seed=seed, frames=frames)
     if options.json:
         write(dumps(deployed.document))
     else:
         from sim.render.tables import show_comparison, show_facts
 
         show_comparison(found, title)
-        show_facts(deployed.facts())
+        shown = replace(deployed, files=(*deployed.files, *artefacts.files))
+        show_facts([*shown.facts(), *(("not written", why) for why in artefacts.missing)])
     return OK if found.best.fits(found.goal) and deployed.good else FAILED
-
-
-def _write_trace(directory: Path, found: Comparison, title: str, seed: int, frames: int) -> Path:
-    """The winner's first frames, for Perfetto."""
-    import json
-
-    from sim.engine.run import traced
-    from sim.files import write_whole
-    from sim.render.perfetto import perfetto
-    from sim.system import System
-
-    program = found.best.program
-    assert program is not None
-    system = System(program, found.workload, found.residents)
-    spans = traced(system, found.board, frames=frames, seed=seed)
-    path = directory / "trace.json"
-    write_whole(path, json.dumps(perfetto(spans, program, title), separators=(",", ":")) + "\n")
-    return path
 
 
 def verify(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from sim.memory_map import memory_map
 from sim.program import Program
 from sim.trace import COMPUTE, CORE, FETCH, SPILL, STALL, Frame, Span, Trace
 from sim.transfers import transfers
@@ -97,13 +98,10 @@ def _counter(name: str, at_ps: int, **values: float) -> Event:
 
 def _arena(trace: Trace, program: Program) -> Iterator[Event]:
     """Where the highest byte in use ends, op by op; its peak is the plan's size."""
-    tops = [0] * len(program.graph.ops)
-    for placement in program.plan.placements:
-        for step in range(max(0, placement.claim.start), min(len(tops), placement.claim.stop)):
-            tops[step] = max(tops[step], placement.span.stop)
+    found = memory_map(program)
     for span in trace.of(CORE):
         if span.kind == COMPUTE:
-            yield _counter("arena bytes", span.start_ps, used=tops[span.step])
+            yield _counter("arena bytes", span.start_ps, used=found.of_op(span.step).top_bytes)
 
 
 def _rates(trace: Trace) -> Iterator[Event]:

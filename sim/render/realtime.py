@@ -15,8 +15,6 @@ from sim.units import PS_PER_S, format_time
 from sim.workload.arrivals import BACK_TO_BACK
 from sim.workload.workload import CORE_USE
 
-STALLS_SHOWN = 3
-
 
 def show_over_time(out: Console, comparison: Comparison) -> None:
     """A table of what became of the frames under each policy, and the winner's worst waits."""
@@ -98,10 +96,6 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
     best = comparison.best
     if best.report is None:
         return
-    worst = sorted(best.report.stalled_on.items(), key=lambda item: (-item[1], item[0]))
-    for (cause, subject), ps in worst[:STALLS_SHOWN]:
-        if ps:
-            yield f"{comparison.label(best)} waits {format_time(ps)} a frame: {cause}, {subject}"
     yield _shares(comparison, best.report)
 
 

@@ -117,7 +117,7 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
         beside = f"; {grouped(missing.fixed_bytes)} B are the runtime's" * bool(missing.fixed_bytes)
         yield f"In the way at op {missing.step}, {missing.kind}: {alive}{beside}"
     yield from _battery(comparison)
-    yield _trust(comparison)
+    yield trust(comparison)
 
 
 def _too_hungry(comparison: Comparison) -> Iterable[str]:
@@ -131,7 +131,7 @@ def _too_hungry(comparison: Comparison) -> Iterable[str]:
         )
 
 
-def _trust(comparison: Comparison) -> str:
+def trust(comparison: Comparison) -> str:
     """How far the times can be believed: the profile's error, and what it only assumes here."""
     profile = comparison.board.core.profile
     error = f"within {profile.error_percent:g} %" if profile.error_percent else "error not known"

@@ -1,0 +1,120 @@
+"""Advice: what the core waits for the longest, and what could be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sim import trace
+from sim.device.board import Board
+from sim.program import Program
+from sim.report import Report
+from sim.transfers import Transfer, transfers
+from sim.units import format_time
+
+FASTER = 2
+"""Another storage is named where it would take at most one part in so many of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Picoseconds that the core waits a frame, by cause and by tensor or op; what may help."""
+
+    cause: str
+    subject: str
+    ps: int
+    advice: str
+
+
+def largest_stalls(report: Report, program: Program, board: Board, count: int) -> tuple[Stall, ...]:
+    """The longest waits of a run, the longest first, each with what to do about it."""
+    moves = {program.graph.tensors[move.tensor].name: move for move in transfers(program)}
+    return tuple(
+        Stall(cause, subject, ps, _ADVICE[cause](moves.get(subject), board))
+        for (cause, subject), ps in report.longest_stalls(count)
+    )
+
+
+def _fetch(move: Transfer | None, board: Board) -> str:
+    return f"start the fetch earlier (a larger lead){_elsewhere(move, board)}"
+
+
+def _window(move: Transfer | None, board: Board) -> str:
+    return f"give the spill more steps (a larger window){_elsewhere(move, board)}"
+
+
+def _busy(move: Transfer | None, board: Board) -> str:
+    return (
+        f"{_name(move)} keeps its users waiting now and then: start transfers earlier, or keep "
+        f"less in it{_elsewhere(move, board)}"
+    )
+
+
+def _shared(move: Transfer | None, board: Board) -> str:
+    return (
+        f"others use {_name(move)} too: give them a lower priority or smaller pieces"
+        f"{_elsewhere(move, board)}"
+    )
+
+
+def _erasing(move: Transfer | None, board: Board) -> str:
+    return f"{_name(move)} erases before it writes: spill less often{_elsewhere(move, board)}"
+
+
+def _retry(move: Transfer | None, board: Board) -> str:
+    return f"{_name(move)} loses packets and sends them again{_elsewhere(move, board)}"
+
+
+def _asleep(move: Transfer | None, board: Board) -> str:
+    return f"{_name(move)} wakes up at intervals only{_elsewhere(move, board)}"
+
+
+def _bus(_: Transfer | None, __: Board) -> str:
+    return "core and DMA want the bus at once: have bytes move beside ops that mostly compute"
+
+
+def _flash(move: Transfer | None, board: Board) -> str:
+    return (
+        "no code can be fetched while the flash programs or erases: spill elsewhere, or run the "
+        f"code from RAM{_elsewhere(move, board)}"
+    )
+
+
+def _preempted(_: Transfer | None, __: Board) -> str:
+    return "interrupts and tasks of higher priority take the core: do less in them, or less often"
+
+
+_ADVICE: dict[str, Callable[[Transfer | None, Board], str]] = {
+    trace.FETCH_NOT_DONE: _fetch,
+    trace.WINDOW_NOT_DRAINED: _window,
+    trace.STORAGE_BUSY: _busy,
+    trace.SHARED: _shared,
+    trace.ERASING: _erasing,
+    trace.BUS: _bus,
+    trace.FLASH_WAIT: _flash,
+    trace.PREEMPTED: _preempted,
+    trace.LINK_RETRY: _retry,
+    trace.LINK_ASLEEP: _asleep,
+}
+
+
+def _name(move: Transfer | None) -> str:
+    return move.storage if move is not None else "the storage"
+
+
+def _elsewhere(move: Transfer | None, board: Board) -> str:
+    """A storage of the board that takes the same bytes and gives them back much faster."""
+    if move is None:
+        return ""
+    nbytes = move.nbytes
+    times = {
+        s.name: s.write_ps(nbytes) + s.read_ps(nbytes)
+        for s in board.storages
+        if s.size_bytes >= s.slot_bytes(nbytes)
+    }
+    took_ps = times.pop(move.storage)
+    best = min(times, key=lambda name: (times[name], name), default=None)
+    if best is None or FASTER * times[best] > took_ps:
+        return ""
+    there, here = format_time(times[best]), format_time(took_ps)
+    return f"; {best} takes {there} for these bytes, there and back, {move.storage} {here}"

@@ -1,0 +1,169 @@
+"""Memory map: what lies where in the arena, step by step, and why its peak is so high."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.graph.copies import copies
+from sim.graph.graph import Graph
+from sim.graph.lifetimes import ARRIVAL, timeline
+from sim.graph.rewrite import ASSIGN, READ
+from sim.graph.roles import Roles
+from sim.plan.memory_plan import Placement
+from sim.program import Arena, Program
+from sim.ranges import Range
+
+INPUT, OUTPUT, COMPUTED, KEPT, COPIED = "input", "output", "computed", "kept", "copied"
+FETCHED, SPILLED, SCRATCH, VARIABLE, UNUSED = "fetched", "spilled", "scratch", "variable", "unused"
+KINDS = (INPUT, OUTPUT, COMPUTED, KEPT, COPIED, SPILLED, FETCHED, SCRATCH, VARIABLE, UNUSED)
+"""What a block holds. `kept` tensors wait for a later reader while other ops run; `copied` are
+bytes that an op only moved, such as rows cut out or put together; `spilled` tensors leave for a
+storage, `fetched` ones came from there."""
+
+ARRIVES, NO_OP = "input", "unused"
+"""What steps before the first op are called: the inputs arrive, and tensors that no op uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Bytes [span) of the arena during [steps): a tensor's, or an op's scratch (`tensor` None).
+
+    `nbytes` are its own, the span is rounded up as TFLM does.
+    """
+
+    name: str
+    kind: str
+    tensor: int | None
+    nbytes: int
+    span: Range
+    steps: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step by its number: the op's kind, the bytes in use and where the highest of them ends."""
+
+    number: int
+    kind: str
+    live_bytes: int
+    top_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMap:
+    """The blocks of a program in TFLM's order, and the steps in running order.
+
+    `ops` are the steps of each op of the main graph: one, and those of the bodies that it calls.
+    `peak_step` is where the arena is used up to its end, of several the one with the most bytes
+    in use.
+    """
+
+    blocks: tuple[Block, ...]
+    steps: tuple[Step, ...]
+    ops: tuple[Range, ...]
+    arena: Arena
+    peak_step: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """Where the highest block ends: what TFLM records as the head."""
+        return max((block.span.stop for block in self.blocks), default=0)
+
+    @property
+    def peak(self) -> Step:
+        return self.at(self.peak_step)
+
+    def at(self, number: int) -> Step:
+        """A step by its number."""
+        return self.steps[number - self.steps[0].number]
+
+    def of_op(self, index: int) -> Step:
+        """The most bytes in use while an op runs, and where the highest of them ends."""
+        span = self.ops[index]
+        found = [self.at(number) for number in range(span.start, span.stop)]
+        live, top = max(s.live_bytes for s in found), max(s.top_bytes for s in found)
+        return Step(span.start, found[0].kind, live, top)
+
+    def alive(self, step: int) -> tuple[Block, ...]:
+        """What is in use at a step, the largest first."""
+        found = (block for block in self.blocks if step in block.steps and block.nbytes)
+        return tuple(sorted(found, key=lambda block: (-block.nbytes, block.span.start)))
+
+
+def memory_map(program: Program) -> MemoryMap:
+    """The map of a program's arena, as it was placed."""
+    graph = program.graph
+    times = timeline(graph)
+    kinds = {ARRIVAL: ARRIVES, UNUSED_STEP: NO_OP}
+    for op, span in sorted(times.ops, key=lambda found: -found[1].length):
+        kinds |= dict.fromkeys(range(span.start, span.stop), op.kind)
+    named = _kinds(graph)
+    blocks = tuple(_block(graph, named, placed) for placed in program.plan.placements)
+    first = min((b.steps.start for b in blocks), default=0)
+    steps = tuple(
+        Step(number, kinds.get(number, ""), *_in_use(found))
+        for number, found in enumerate(_by_step(blocks, range(first, times.steps)), first)
+    ) or (Step(0, "", 0, 0),)
+    peak = max(steps, key=lambda step: (step.top_bytes, step.live_bytes, -step.number))
+    ops = tuple(span for _, span in times.ops[: len(graph.ops)])
+    return MemoryMap(blocks, steps, ops, program.arena(), peak.number)
+
+
+UNUSED_STEP = ARRIVAL - 1
+
+
+def _kinds(graph: Graph) -> dict[int, str]:
+    """By tensor; what says more comes later and wins."""
+    roles = Roles(graph)
+    found = {t.id: KEPT if roles.waits(t.id) else COMPUTED for t in graph.tensors}
+    for op in graph.all_ops():
+        if op.kind == READ:
+            found |= dict.fromkeys(op.outputs, FETCHED)
+        elif copies(graph, op):
+            found |= dict.fromkeys(op.outputs, COPIED)
+    for op in graph.all_ops():
+        if op.kind == ASSIGN:
+            found |= dict.fromkeys(op.inputs[1:], SPILLED)
+    found |= dict.fromkeys(graph.inputs, INPUT) | dict.fromkeys(graph.outputs, OUTPUT)
+    return found | {t.id: VARIABLE for t in graph.tensors if t.is_variable}
+
+
+def _block(graph: Graph, kinds: dict[int, str], placed: Placement) -> Block:
+    if placed.tensor is None:
+        name = f"scratch of op {placed.scratch_of}"
+        return Block(name, SCRATCH, None, placed.size_bytes, placed.span, placed.claim)
+    tensor = graph.tensors[placed.tensor]
+    kind = UNUSED if placed.claim.stop <= ARRIVAL else kinds[tensor.id]
+    return Block(tensor.name, kind, tensor.id, tensor.nbytes, placed.span, placed.claim)
+
+
+def _by_step(blocks: tuple[Block, ...], steps: range) -> list[list[Range]]:
+    """The bytes in use at each step, in order of where they start."""
+    found: list[list[Range]] = [[] for _ in steps]
+    for block in sorted(blocks, key=lambda b: b.span.start):
+        for step in range(block.steps.start, min(block.steps.stop, steps.stop)):
+            found[step - steps.start].append(block.span)
+    return found
+
+
+def _in_use(spans: list[Range]) -> tuple[int, int]:
+    """Bytes that spans in order cover, shared ones once, and where the highest ends."""
+    covered = top = 0
+    for span in spans:
+        covered += max(0, span.stop - max(top, span.start))
+        top = max(top, span.stop)
+    return covered, top
+
+
+def explained(program: Program, found: MemoryMap) -> tuple[str, ...]:
+    """The peak in words: where it is, what is in use there and why, the largest first."""
+    peak, roles = found.peak, Roles(program.graph)
+    gap = peak.top_bytes - peak.live_bytes
+    where = f"{peak.top_bytes:,} B at op {peak.number}, {peak.kind}"
+    between = f", {gap:,} B of them in gaps between blocks" if gap else ""
+    lines = [f"{where}{between}"]
+    for block in found.alive(peak.number):
+        lines.append(
+            f"{block.name}: {block.nbytes:,} B, {roles.at(block.tensor, peak.number).text}"
+        )
+    return tuple(lines)

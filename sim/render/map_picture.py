@@ -1,0 +1,75 @@
+"""The memory map as a picture for slides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.memory_map import KINDS, MemoryMap
+from sim.render.colours import BLOCKS, BUDGET, IN_USE, PEAK, RUNTIME
+from sim.render.plot import save_plot
+
+SIZE = (12.0, 6.0)
+"""Inches."""
+
+
+def plot_map(found: MemoryMap, budget_bytes: int, title: str, path: str) -> None:
+    """Draws the map into a PNG or SVG. Raises what `save_plot` raises."""
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        draw_map(axes, found, budget_bytes)
+        axes.set_title(title, loc="left")
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=7, frameon=False)
+
+    save_plot(path, SIZE, draw)
+
+
+def draw_map(axes: Any, found: MemoryMap, budget_bytes: int | None = None) -> None:
+    """The map into a Matplotlib axes: blocks by kind, what the runtime takes, the budget, the peak.
+
+    Without a budget what the runtime takes is left out too.
+    """
+    for kind in KINDS:
+        mine = [block for block in found.blocks if block.kind == kind]
+        axes.bar(
+            [block.steps.start - 0.5 for block in mine],
+            [block.span.length for block in mine],
+            [block.steps.length for block in mine],
+            [block.span.start for block in mine],
+            align="edge", color=BLOCKS[kind], edgecolor="white",
+            linewidth=min(0.8, 40 / max(1, len(found.blocks))), label=kind if mine else None,
+        )  # fmt: skip
+    numbers = [step.number for step in found.steps]
+    live = [step.live_bytes for step in found.steps]
+    axes.step(numbers, live, where="mid", color=IN_USE, linestyle=":", label="in use")
+    left, right = numbers[0] - 0.5, numbers[-1] + 0.5
+    top = found.peak_bytes
+    if budget_bytes is not None:
+        own = found.arena.required - found.peak_bytes
+        axes.bar(left, own, right - left, found.peak_bytes, align="edge", color=RUNTIME, alpha=0.45,
+                 label="the runtime's own")  # fmt: skip
+        axes.axhline(budget_bytes, color=BUDGET, linestyle="--", label="budget")
+        top = max(found.arena.required, budget_bytes)
+    _mark_peak(axes, found, left, right)
+    axes.set_xlim(left, right)
+    axes.set_ylim(0, 1.08 * max(1, top))
+    axes.set_xlabel("step (op)")
+    axes.set_ylabel("bytes of the arena")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _mark_peak(axes: Any, found: MemoryMap, left: float, right: float) -> None:
+    late = found.peak_step > (left + right) / 2
+    axes.annotate(
+        f"peak {found.peak_bytes:,} B",
+        (found.peak_step, found.peak_bytes),
+        xytext=(-40 if late else 40, -16),
+        textcoords="offset points",
+        ha="right" if late else "left",
+        color=PEAK,
+        fontweight="bold",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
+        arrowprops={"arrowstyle": "->", "color": PEAK},
+    )

@@ -1,0 +1,1 @@
+"""The report that people open: report.html, one file."""

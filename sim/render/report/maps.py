@@ -1,0 +1,67 @@
+"""Memory maps as the page draws them: one for each policy that could be applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.compare import Comparison
+from sim.memory_map import KINDS, MemoryMap, explained, memory_map
+from sim.program import Program
+from sim.render.colours import BLOCKS
+
+BLOCKS_MAX = 40_000
+"""Maps are shown while they have so many blocks together; the winner's always is."""
+
+
+def maps(comparison: Comparison) -> dict[str, Any]:
+    """The winner's map first, then the others' in their order, as many as a page can take."""
+    order = sorted(range(len(comparison.outcomes)), key=lambda i: i != comparison.winner)
+    shown: list[dict[str, Any]] = []
+    left = BLOCKS_MAX
+    for index in order:
+        outcome = comparison.outcomes[index]
+        if outcome.program is None:
+            continue
+        left -= len(outcome.program.plan.placements)
+        if left >= 0 or not shown:
+            shown.append(_map(comparison.label(outcome), outcome.program))
+    return {
+        "budget": comparison.goal.sram_bytes,
+        "kinds": [{"name": kind, "colour": BLOCKS[kind]} for kind in KINDS],
+        "shown": shown,
+    }
+
+
+def _map(label: str, program: Program) -> dict[str, Any]:
+    """Blocks as [name, kind, first byte, end, first step, end, own bytes], steps as [kind, bytes
+
+    in use, highest of them].
+    """
+    found = memory_map(program)
+    kinds = dict.fromkeys(step.kind for step in found.steps)
+    number = {kind: n for n, kind in enumerate(kinds)}
+    return {
+        "label": label,
+        "blocks": [
+            [
+                b.name, KINDS.index(b.kind), b.span.start, b.span.stop, b.steps.start, b.steps.stop,
+                b.nbytes,
+            ]
+            for b in found.blocks
+        ],
+        "first_step": found.steps[0].number,
+        "op_kinds": list(kinds),
+        "steps": [[number[s.kind], s.live_bytes, s.top_bytes] for s in found.steps],
+        **_sizes(found),
+        "peak": {"step": found.peak_step, "bytes": found.peak_bytes},
+        "explained": list(explained(program, found)),
+    }  # fmt: skip
+
+
+def _sizes(found: MemoryMap) -> dict[str, int]:
+    return {
+        "head": found.peak_bytes,
+        "persistent": found.arena.persistent,
+        "temporary": found.arena.temporary,
+        "required": found.arena.required,
+    }
