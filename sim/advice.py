@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sim import trace
@@ -27,12 +27,28 @@ class Stall:
 
 
 def largest_stalls(report: Report, program: Program, board: Board, count: int) -> tuple[Stall, ...]:
-    """The longest waits of a run, the longest first, each with what to do about it."""
+    """The longest waits of a run, the longest first, each with what to do about it.
+
+    Waits for a transfer are told by tensor; those that may meet any op are told together.
+    """
     moves = {program.graph.tensors[move.tensor].name: move for move in transfers(program)}
+    waits: dict[tuple[str, str], int] = {}
+    met: dict[str, list[str]] = {}
+    for (cause, subject), ps in report.longest_stalls():
+        own = subject if subject in moves else ""
+        waits[cause, own] = waits.get((cause, own), 0) + ps
+        if not own:
+            met.setdefault(cause, []).append(subject)
+    worst = sorted(waits.items(), key=lambda item: (-item[1], item[0]))[:count]
     return tuple(
-        Stall(cause, subject, ps, _ADVICE[cause](moves.get(subject), board))
-        for (cause, subject), ps in report.longest_stalls(count)
+        Stall(cause, own or _several(met[cause]), ps, _ADVICE[cause](moves.get(own), board))
+        for (cause, own), ps in worst
     )
+
+
+def _several(subjects: Sequence[str]) -> str:
+    first, *others = subjects
+    return f"{first} and {len(others)} other{'s' * (len(others) > 1)}" if others else first
 
 
 def _fetch(move: Transfer | None, board: Board) -> str:

@@ -81,7 +81,7 @@ class Report:
         """Of the main model's frames."""
         return self.fates.get(CORE, Fate(self.frames, self.frames))
 
-    def longest_stalls(self, count: int) -> list[tuple[tuple[str, str], int]]:
+    def longest_stalls(self, count: int | None = None) -> list[tuple[tuple[str, str], int]]:
         """What the core waits for in a frame, cause and subject, the longest first."""
         found = [item for item in self.stalled_on.items() if item[1]]
         return sorted(found, key=lambda item: (-item[1], item[0]))[:count]

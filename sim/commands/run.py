@@ -142,8 +142,10 @@ def _deploy(
         write(dumps(deployed.document))
     else:
         from sim.render.tables import show_comparison, show_facts
+        from sim.render.winner import show_winner
 
         show_comparison(found, title)
+        show_winner(found)
         shown = replace(deployed, files=(*deployed.files, *artefacts.files))
         show_facts([*shown.facts(), *(("not written", why) for why in artefacts.missing)])
     return OK if found.best.fits(found.goal) and deployed.good else FAILED

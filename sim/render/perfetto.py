@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf, nextafter
 from typing import Any
 
 from sim.memory_map import memory_map
@@ -30,7 +31,7 @@ def perfetto(trace: Trace, program: Program, title: str) -> dict[str, Any]:
         order: Event = {"sort_index": track}
         events.append({**_meta("thread_sort_index", track), "args": order})
     events += (_frame(frame, tracks[FRAMES]) for frame in _apart(trace.records))
-    events += (_slice(span, tracks[span.actor]) for span in trace.spans)
+    events += (_span(span, tracks[span.actor]) for span in trace.spans)
     events += _arena(trace, program)
     events += _rates(trace)
     events += _arrows(trace, program, tracks)
@@ -49,24 +50,34 @@ def _us(ps: int) -> float:
     return ps / 10**6
 
 
-def _slice(span: Span, track: int) -> Event:
-    names = {COMPUTE: span.subject, STALL: span.cause}
+def _slice(track: int, name: str, kind: str, start_ps: int, stop_ps: int, args: Event) -> Event:
+    """A slice whose start and duration add up, in a reader's floating point, to just its end.
+
+    Otherwise slices that follow each other would overlap by a rounding error.
+    """
+    start, stop = _us(start_ps), _us(stop_ps)
+    duration = stop - start
+    while start + duration > stop:
+        duration = nextafter(duration, 0)
+    while start + duration < stop:
+        duration = nextafter(duration, inf)
     return {
-        "ph": "X",
-        "name": names.get(span.kind, f"{span.kind} {span.subject}".strip()),
-        "cat": span.kind,
-        "ts": _us(span.start_ps),
-        "dur": _us(span.duration_ps),
-        "pid": PROCESS,
-        "tid": track,
-        "args": {
-            "frame": span.frame,
-            "step": span.step,
-            "subject": span.subject,
-            "bytes": span.nbytes,
-            "cause": span.cause,
-        },
+        "ph": "X", "name": name, "cat": kind, "ts": start, "dur": duration, "pid": PROCESS,
+        "tid": track, "args": args,
+    }  # fmt: skip
+
+
+def _span(span: Span, track: int) -> Event:
+    names = {COMPUTE: span.subject, STALL: span.cause}
+    name = names.get(span.kind, f"{span.kind} {span.subject}".strip())
+    args = {
+        "frame": span.frame,
+        "step": span.step,
+        "subject": span.subject,
+        "bytes": span.nbytes,
+        "cause": span.cause,
     }
+    return _slice(track, name, span.kind, span.start_ps, span.stop_ps, args)
 
 
 def _apart(frames: Sequence[Frame]) -> Iterator[Frame]:
@@ -80,16 +91,9 @@ def _apart(frames: Sequence[Frame]) -> Iterator[Frame]:
 
 def _frame(frame: Frame, track: int) -> Event:
     whose = "" if frame.model == CORE else f"{frame.model} "
-    return {
-        "ph": "X",
-        "name": f"{whose}frame {frame.number}" + (f": {frame.lost}" if frame.lost else ""),
-        "cat": "frame",
-        "ts": _us(frame.start_ps),
-        "dur": _us(frame.stop_ps - frame.start_ps),
-        "pid": PROCESS,
-        "tid": track,
-        "args": {"arrived_us": _us(frame.arrived_ps), "lost": frame.lost, "runs": frame.runs},
-    }
+    name = f"{whose}frame {frame.number}" + (f": {frame.lost}" if frame.lost else "")
+    args = {"arrived_us": _us(frame.arrived_ps), "lost": frame.lost, "runs": frame.runs}
+    return _slice(track, name, "frame", frame.start_ps, frame.stop_ps, args)
 
 
 def _counter(name: str, at_ps: int, **values: float) -> Event:

@@ -60,10 +60,15 @@ def of(events: list[dict[str, Any]], phase: str) -> list[dict[str, Any]]:
     return [event for event in events if event["ph"] == phase]
 
 
+def slices(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Slices with the time of their end, added up as a reader does it."""
+    return [{**event, "end": event["ts"] + event["dur"]} for event in of(events, "X")]
+
+
 def test_each_event_has_what_its_phase_needs(events: list[dict[str, Any]]) -> None:
     needed = {
         "M": {"name", "pid", "tid", "args"},
-        "X": {"name", "ts", "dur", "pid", "tid"},
+        "X": {"name", "cat", "ts", "dur", "pid", "tid", "args"},
         "C": {"name", "ts", "pid", "args"},
         "s": {"name", "cat", "id", "ts", "pid", "tid"},
         "f": {"name", "cat", "id", "ts", "pid", "tid", "bp"},
@@ -76,8 +81,14 @@ def test_each_event_has_what_its_phase_needs(events: list[dict[str, Any]]) -> No
 
 def test_slices_of_a_track_never_overlap(events: list[dict[str, Any]]) -> None:
     for track in {event["tid"] for event in of(events, "X")}:
-        mine = sorted((e["ts"], e["ts"] + e["dur"]) for e in of(events, "X") if e["tid"] == track)
-        assert all(a[1] <= b[0] + 1e-6 for a, b in pairwise(mine))
+        mine = sorted((e["ts"], e["end"]) for e in slices(events) if e["tid"] == track)
+        assert all(a[1] <= b[0] for a, b in pairwise(mine))
+
+
+def test_no_slice_is_left_out(trace: Trace, events: list[dict[str, Any]]) -> None:
+    wanted = sorted((s.start_ps / 10**6, s.stop_ps / 10**6) for s in trace.spans)
+    found = sorted((e["ts"], e["end"]) for e in slices(events) if e["cat"] != "frame")
+    assert found == wanted
 
 
 def test_every_actor_has_a_track_with_its_name(trace: Trace, events: list[dict[str, Any]]) -> None:
@@ -101,11 +112,11 @@ def test_arrows_lead_from_a_spill_to_its_fetch(events: list[dict[str, Any]]) -> 
     starts = {e["id"]: e for e in of(events, "s")}
     ends = {e["id"]: e for e in of(events, "f")}
     assert starts.keys() == ends.keys() and starts
-    slices = {(e["tid"], e["ts"]): e for e in of(events, "X")}
+    begun = {(e["tid"], e["ts"]): e for e in slices(events)}
     for number, start in starts.items():
-        spill = slices[start["tid"], start["ts"]]
-        fetch = slices[ends[number]["tid"], ends[number]["ts"]]
+        spill = begun[start["tid"], start["ts"]]
+        fetch = begun[ends[number]["tid"], ends[number]["ts"]]
         assert (spill["cat"], fetch["cat"]) == ("spill", "fetch")
         assert spill["args"]["frame"] == fetch["args"]["frame"]
-        assert spill["ts"] + spill["dur"] <= fetch["ts"]
+        assert spill["end"] <= fetch["ts"]
         assert spill["args"]["bytes"] == fetch["args"]["bytes"]
