@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.graph.copies import copies
+from sim.device.cost import group
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import ARRIVAL, timeline
 from sim.graph.rewrite import ASSIGN, READ
@@ -20,6 +20,8 @@ KINDS = (INPUT, OUTPUT, COMPUTED, KEPT, COPIED, SPILLED, FETCHED, SCRATCH, VARIA
 bytes that an op only moved, such as rows cut out or put together; `spilled` tensors leave for a
 storage, `fetched` ones came from there."""
 
+MOVING = frozenset({"copy", "rearrange", "reshape"})
+"""Groups of op kinds that compute nothing."""
 ARRIVES, NO_OP = "input", "unused"
 """What steps before the first op are called: the inputs arrive, and tensors that no op uses."""
 
@@ -119,7 +121,7 @@ def _kinds(graph: Graph) -> dict[int, str]:
     for op in graph.all_ops():
         if op.kind == READ:
             found |= dict.fromkeys(op.outputs, FETCHED)
-        elif copies(graph, op):
+        elif group(graph, op) in MOVING:
             found |= dict.fromkeys(op.outputs, COPIED)
     for op in graph.all_ops():
         if op.kind == ASSIGN:

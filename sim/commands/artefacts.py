@@ -73,7 +73,7 @@ def write_artefacts(
         try:
             draw()
         except MissingToolError as error:
-            missing.append(f"{path.name}: {error}")
+            missing.append(str(error))
         else:
             written.append(path)
     return Artefacts(tuple(written), tuple(missing))

@@ -20,7 +20,7 @@ def check_plot(path: str) -> None:
     if Path(path).suffix.lower() not in FORMATS:
         raise SpillwayError(f"--plot: found {path!r}, wanted a name in {' or '.join(FORMATS)}")
     if find_spec("matplotlib") is None:
-        raise MissingToolError(f"--plot: found no matplotlib, wanted it: {INSTALL}")
+        raise MissingToolError(f"{Path(path).name}: found no matplotlib, wanted it: {INSTALL}")
 
 
 def save_plot(path: str, size: tuple[float, float], draw: Callable[[Any], None]) -> None:

@@ -331,9 +331,7 @@ function drawFrames(timeline, spans) {
   return Plotly.react("frames", traces, layout, OPTIONS);
 }
 
-async function showTime() {
-  const { timeline } = data;
-  const spans = await unpack(timeline);
+async function showTime(timeline, spans) {
   const groups = grouped(spans, timeline);
   let last = 0;
   for (let i = 0; i < timeline.count; i++) last = Math.max(last, spans.stop[i]);
@@ -442,19 +440,23 @@ function searchConstants() {
     element("found").textContent = `${count} constants, ${assumed} of them assumed`;
   };
   field.addEventListener("input", show);
-  show();
+  // The spans are unpacked while Plotly is being read.
+const unpacked = unpack(data.timeline);
+document.addEventListener("DOMContentLoaded", () => show(unpacked));
 }
 
-async function show() {
+async function show(unpacked) {
   const select = element("map-policy");
   data.maps.shown.forEach((map) => select.add(new Option(`${map.label} (${bytes(map.head)})`)));
   select.addEventListener("change", () => drawMap(select.selectedIndex));
   drawMap(0);
   element("map").on("plotly_relayout", redrawMap);
-  await showTime();
+  await showTime(data.timeline, await unpacked);
   await drawFront();
   searchConstants();
   document.body.dataset.ready = "yes";
 }
 
-show();
+// The spans are unpacked while Plotly is being read.
+const unpacked = unpack(data.timeline);
+document.addEventListener("DOMContentLoaded", () => show(unpacked));

@@ -76,8 +76,8 @@ def report_page(shown: Shown) -> str:
 
 
 def _embedded(data: dict[str, Any]) -> str:
-    """JSON that can stand inside a script element."""
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=True).replace("</", "<\\/")
+    """JSON that can stand inside a script element, whatever names it holds."""
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
 
 
 def _data(shown: Shown) -> dict[str, Any]:

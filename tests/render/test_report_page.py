@@ -1,0 +1,141 @@
+"""The report as a file: it needs nothing else, holds the whole trace, and breaks on no name."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sim.compare import Comparison, compare
+from sim.engine.run import play, traced
+from sim.policy import parse_choice
+from sim.render.report.page import Shown, report_page
+from sim.render.report.timeline import category, packed_timeline
+from sim.system import System
+from sim.trace import STALL, Trace
+from tests.render.test_perfetto import BOARD, GOAL, GRAPH, WORDS, WORKLOAD
+
+pytest.importorskip("plotly")
+CHOICES = [
+    parse_choice("baseline"),
+    parse_choice("spill(storage=sd)"),
+    parse_choice("spill(storage=x)"),
+]
+
+
+@pytest.fixture(scope="module")
+def found() -> Comparison:
+    return compare(
+        GRAPH, BOARD, GOAL, CHOICES, play, frames=20, workload=WORKLOAD, residents=(WORDS,)
+    )
+
+
+@pytest.fixture(scope="module")
+def trace(found: Comparison) -> Trace:
+    assert found.best.program is not None
+    system = System(found.best.program, found.workload, found.residents)
+    return traced(system, BOARD, frames=12, seed=0)
+
+
+def shown(found: Comparison, trace: Trace) -> Shown:
+    return Shown("a <b>title</b>", "m.tflite", found, trace, True, [("proof", "x & y")])
+
+
+@pytest.fixture(scope="module")
+def page(found: Comparison, trace: Trace) -> str:
+    return report_page(
+        Shown("a <b>title</b>", "m.tflite", found, trace, True, [("proof", "x & y")])
+    )
+
+
+def data_of(page: str) -> dict[str, Any]:
+    text = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert text is not None
+    found: dict[str, Any] = json.loads(text.group(1))
+    return found
+
+
+def test_nothing_is_loaded_from_anywhere(page: str) -> None:
+    from plotly.offline import get_plotlyjs
+
+    own = page.replace(get_plotlyjs(), "")
+    assert "http" not in re.sub(r"<td>[^<]*</td>", "", own)
+    assert not re.search(r"<(script|img|iframe)[^>]*\ssrc=", own)
+    assert re.findall(r"<link[^>]*>", own) == ['<link rel="icon" href="data:,">']
+
+
+def test_the_same_run_gives_the_same_page(found: Comparison, trace: Trace, page: str) -> None:
+    assert report_page(shown(found, trace)) == page
+
+
+def test_names_are_text(found: Comparison, trace: Trace) -> None:
+    """A tensor may be called like the end of a script."""
+    best = found.best
+    assert best.program is not None
+    evil = "</script><script>alert(1)</script>"
+    tensors = tuple(replace(t, name=evil) for t in best.program.graph.tensors)
+    program = replace(best.program, graph=replace(best.program.graph, tensors=tensors))
+    outcomes = tuple(replace(o, program=program) if o is best else o for o in found.outcomes)
+    told = Shown(evil, evil, replace(found, outcomes=outcomes), trace, None, [(evil, evil)])
+    page = report_page(told)
+    assert "<script>alert" not in page
+    assert any(block[0] == evil for block in data_of(page)["maps"]["shown"][0]["blocks"])
+
+
+def unpacked(timeline: dict[str, Any]) -> dict[str, Any]:
+    """The columns, read as the page does it."""
+    raw, at, found = zlib.decompress(base64.b64decode(timeline["spans"])), 0, {}
+    for name, dtype in timeline["columns"].items():
+        found[name] = np.frombuffer(raw, dtype, timeline["count"], at)
+        at += found[name].nbytes
+    assert at == len(raw)
+    return found
+
+
+def test_every_span_is_in_the_page(trace: Trace, page: str) -> None:
+    timeline = data_of(page)["timeline"]
+    assert timeline == json.loads(json.dumps(packed_timeline(trace)))
+    columns = unpacked(timeline)
+    assert all(np.diff(columns["start"]) >= 0)
+    names = [c["name"] for c in timeline["categories"]]
+    found = sorted(
+        (timeline["lanes"][lane], names[number], start, stop, int(nbytes))
+        for lane, number, start, stop, nbytes in zip(
+            *(columns[key] for key in ("lane", "category", "start", "stop", "bytes")), strict=True
+        )
+        if names[number] not in ("done", "lost")
+    )
+    assert found == sorted(
+        (s.actor, category(s.kind, s.cause), s.start_ps / 10**9, s.stop_ps / 10**9, s.nbytes)
+        for s in trace.spans
+    )
+    assert {"frames", "words frames", "core", "words", "sd"} <= set(timeline["lanes"])
+
+
+def test_every_stall_has_a_colour_by_its_cause(trace: Trace, page: str) -> None:
+    causes = {span.cause for span in trace.spans if span.kind == STALL}
+    categories = data_of(page)["timeline"]["categories"]
+    colours = {c["name"]: c["colour"] for c in categories}
+    assert {f"waits: {cause}" for cause in causes} <= set(colours)
+    assert len(set(colours.values())) == len(colours)
+
+
+def test_each_policy_that_runs_has_a_map(found: Comparison, page: str) -> None:
+    maps = data_of(page)["maps"]
+    alive = [o for o in found.outcomes if o.arena is not None]
+    assert {m["label"] for m in maps["shown"]} == {found.label(o) for o in alive}
+    assert maps["shown"][0]["label"] == found.label(found.best)
+    assert len(alive) == 2 and "wanted one of" in page  # why the third could not be applied
+    for drawn in maps["shown"]:
+        (outcome,) = (o for o in alive if found.label(o) == drawn["label"])
+        assert outcome.arena is not None
+        assert max(block[3] for block in drawn["blocks"]) == outcome.arena.activations
+        assert (drawn["head"], drawn["required"]) == (
+            outcome.arena.activations, outcome.arena.required,
+        )  # fmt: skip

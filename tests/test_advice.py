@@ -1,0 +1,56 @@
+"""Advice: every cause has one, and the longest waits come first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sim.advice import largest_stalls
+from sim.engine.run import play
+from sim.report import Report
+from sim.system import System
+from sim.trace import CAUSES, FETCH_NOT_DONE, PREEMPTED, STORAGE_BUSY
+from tests.render.test_perfetto import BOARD, PROGRAM
+
+MOVED = next(op.inputs[1] for op in PROGRAM.graph.ops if op.kind == "ASSIGN_VARIABLE")
+SPILLED = PROGRAM.graph.tensors[MOVED].name
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return play(System(PROGRAM), BOARD, frames=1, seed=0)
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_every_cause_has_advice(report: Report, cause: str) -> None:
+    waits = {(cause, SPILLED): 5, (cause, "CONV_2D"): 4, (cause, "ADD"): 0}
+    found = largest_stalls(replace(report, stalled_on=waits), PROGRAM, BOARD, 9)
+    assert [(s.cause, s.subject, s.ps) for s in found] == [
+        (cause, SPILLED, 5),
+        (cause, "CONV_2D", 4),
+    ]
+    assert all(s.advice and s.advice[-1] != "." for s in found)
+
+
+def test_the_longest_come_first_and_ops_are_told_together(report: Report) -> None:
+    waits = {(PREEMPTED, "CONV_2D"): 30, (PREEMPTED, "ADD"): 20, (FETCH_NOT_DONE, SPILLED): 40,
+             (STORAGE_BUSY, SPILLED): 10}  # fmt: skip
+    found = largest_stalls(replace(report, stalled_on=waits), PROGRAM, BOARD, 2)
+    assert [(s.cause, s.subject, s.ps) for s in found] == [
+        (PREEMPTED, "CONV_2D and 1 other", 50), (FETCH_NOT_DONE, SPILLED, 40),
+    ]  # fmt: skip
+
+
+def test_a_much_faster_storage_is_named(report: Report) -> None:
+    """The SDRAM takes a fraction of the card's time, there and back."""
+    waits = {(FETCH_NOT_DONE, SPILLED): 7}
+    (stall,) = largest_stalls(replace(report, stalled_on=waits), PROGRAM, BOARD, 1)
+    assert "; sdram takes" in stall.advice
+    alone = replace(BOARD, storages=(BOARD.storage("sd"),))
+    (stall,) = largest_stalls(replace(report, stalled_on=waits), PROGRAM, alone, 1)
+    assert stall.advice == "start the fetch earlier (a larger lead)"
+
+
+def test_nothing_is_said_where_nothing_waits(report: Report) -> None:
+    assert largest_stalls(replace(report, stalled_on={}), PROGRAM, BOARD, 3) == ()

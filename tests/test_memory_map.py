@@ -1,0 +1,105 @@
+"""The memory map: what it shows is what lies in the arena, and its peak is TFLM's head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.device.loader import load_board
+from sim.graph.graph import Graph
+from sim.memory_map import (
+    COMPUTED,
+    COPIED,
+    FETCHED,
+    INPUT,
+    KEPT,
+    OUTPUT,
+    SCRATCH,
+    SPILLED,
+    explained,
+    memory_map,
+)
+from sim.policy import Goal, parse_choice
+from sim.program import Program, pack_graph, place
+from tests.graphs import Net, unet
+from tests.strategies import graphs, spilled
+
+BOARD = load_board("arduino_portenta_h7")
+
+
+def painted(program: Program) -> tuple[dict[int, int], dict[int, int]]:
+    """Bytes in use and the highest of them by step, painted byte by byte."""
+    live: dict[int, Any] = {}
+    for placement in program.plan.placements:
+        for step in range(placement.claim.start, placement.claim.stop):
+            row = live.setdefault(step, np.zeros(program.plan.size_bytes, bool))
+            row[placement.span.start : placement.span.stop] = True
+    return (
+        {step: int(row.sum()) for step, row in live.items()},
+        {step: int(row.nonzero()[0].max(initial=-1)) + 1 for step, row in live.items()},
+    )
+
+
+@given(graphs(), st.booleans(), st.data())
+def test_the_map_is_what_was_painted(graph: Graph, packed: bool, data: st.DataObject) -> None:
+    if data.draw(st.booleans()):
+        graph = data.draw(spilled(graph)).graph()
+    program = pack_graph(graph)[0] if packed else place(graph)
+    found = memory_map(program)
+    live, top = painted(program)
+    steps = {step.number: step for step in found.steps}
+    for number, step in steps.items():
+        assert (step.live_bytes, step.top_bytes) == (live.get(number, 0), top.get(number, 0))
+    assert live.keys() <= steps.keys()
+    assert found.peak_bytes == program.plan.size_bytes == program.arena().activations
+    assert found.peak.top_bytes == found.peak_bytes
+    assert len(found.blocks) == len(program.plan.placements)
+    assert [found.of_op(i).kind for i in range(len(graph.ops))] == [op.kind for op in graph.ops]
+
+
+def kinds(program: Program) -> dict[str, str]:
+    return {block.name: block.kind for block in memory_map(program).blocks}
+
+
+def test_blocks_are_told_apart() -> None:
+    graph = unet(16, 24, (4, 8))
+    policy = parse_choice("spill(storage=sd)").policies[0]
+    goal = Goal(int(0.6 * pack_graph(graph)[0].arena().required))
+    moved = next(policy.candidates(graph, BOARD, goal)).apply(graph, BOARD, goal)
+    before, after = kinds(place(graph)), kinds(pack_graph(moved)[0])
+    assert {INPUT, OUTPUT, COMPUTED, KEPT, COPIED, SCRATCH} <= set(before.values())
+    assert {SPILLED, FETCHED} <= set(after.values()) - set(before.values())
+    left = [name for name, kind in after.items() if kind == SPILLED]
+    assert all(before[name] == KEPT for name in left)
+
+
+def test_the_peak_is_explained() -> None:
+    """Two convolutions of 16x16x8 bytes each: at the second both are in use."""
+    net = Net()
+    x = net.conv(net.input(1, 16, 16, 1), 8)
+    y = net.conv(x, 8)
+    program = place(net.graph(net.mean(y)))
+    found = memory_map(program)
+    lines = explained(program, found)
+    names = program.graph.tensors
+    assert lines[0] == "4,096 B at op 1, CONV_2D"
+    assert set(lines[1:]) == {
+        f"{names[x].name}: 2,048 B, read here",
+        f"{names[y].name}: 2,048 B, written here",
+    }
+
+
+def test_a_gap_at_the_peak_is_told() -> None:
+    """An offline plan that leaves room between input and output."""
+    from sim.plan.offline import with_offline_plan
+
+    net = Net()
+    x = net.input(1, 4, 4, 4)
+    y = net.relu(x)
+    program = place(with_offline_plan(net.graph(y), {x: 0, y: 128}))
+    assert explained(program, memory_map(program))[0] == (
+        "192 B at op 0, RELU, 64 B of them in gaps between blocks"
+    )
