@@ -75,6 +75,8 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--seed", type=int, default=0, metavar="N", help="of the random inputs")
     _json(verify)
 
+    _diff(commands)
+
     inspect = commands.add_parser("inspect", help="why a model is so big")
     inspect.add_argument("model", help="a .tflite file")
     inspect.set_defaults(module=LOOK)
@@ -139,6 +141,14 @@ def _policies(command: argparse.ArgumentParser) -> None:
         "--policy", nargs="+", action="extend", metavar="P", default=None,
         help='such as spill, "spill(storage=sdram, window=0)" or a+b; all when left out',
     )  # fmt: skip
+
+
+def _diff(commands: Any) -> None:
+    diff = commands.add_parser("diff", help="two results side by side: what changed, and why")
+    for name in ("a", "b"):
+        diff.add_argument(name, metavar=name.upper(), help="a result.json, or its directory")
+    diff.set_defaults(module="sim.commands.diff")
+    _json(diff)
 
 
 def _calibration(commands: Any) -> None:

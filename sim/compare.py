@@ -119,7 +119,10 @@ def compare(
     """
     with listening(progress or (lambda _: None)):
         search = _Search(graph, board, goal, play, seed, usage, workload, residents)
-        outcomes = tuple(search.best(choice, frames) for choice in choices)
+        outcomes = tuple(
+            search.best(choice, frames, f"policy {number} of {len(choices)}")
+            for number, choice in enumerate(choices, 1)
+        )
     alive = [i for i, o in enumerate(outcomes) if o.program is not None]
     if not alive:
         raise PolicyError("; ".join(o.error for o in outcomes) or "no policy was named")
@@ -149,15 +152,19 @@ class _Search:
     workload: Workload
     residents: tuple[Resident, ...]
 
-    def best(self, choice: Choice, frames: int) -> Outcome:
-        """The setting that serves the goal best, simulated for all frames."""
+    def best(self, choice: Choice, frames: int, where: str) -> Outcome:
+        """The setting that serves the goal best, simulated for all frames.
+
+        `where` says how far the comparison is, for those who listen.
+        """
+        report_progress(f"{where}: {choice.label}")
         best: Outcome | None = None
         failure: SpillwayError | None = None
         try:
             for setting in self._settings(choice):
                 if stopped() and best is not None:
                     break
-                report_progress(f"trying {setting.name} {setting.params or ''}")
+                report_progress(f"{where}: trying {setting.label}")
                 try:
                     trial = self._try(self._make(setting))
                 except FAILURES as error:
@@ -169,6 +176,7 @@ class _Search:
             failure = failure or error
         if best is None:
             return Outcome(choice, error=str(failure or f"{choice.name}: nothing to try"))
+        report_progress(f"{where}: playing {best.choice.label}, {frames} frames")
         return self._live(best, frames)
 
     def _settings(self, choice: Choice) -> Iterator[Choice]:

@@ -12,6 +12,7 @@ from typing import Any
 from sim import __version__
 from sim.compare import Comparison, Outcome
 from sim.device.board import Board
+from sim.device.constants import digest
 from sim.errors import ModelError
 from sim.front import Front
 from sim.graph.graph import Graph
@@ -105,8 +106,19 @@ def _head(
             "macs": total_macs(graph),
             "weights_bytes": graph.weights_bytes,
         },
-        "board": {"name": board.name, "sram_bytes": goal.sram_bytes},
-        "goal": {"minimize": goal.minimize, "kernels": goal.kernels, "runtime": goal.runtime},
+        "board": {
+            "name": board.name,
+            "sram_bytes": goal.sram_bytes,
+            "clock_hz": board.core.clock_hz,
+            "profile": board.core.profile.name,
+            "constants_sha256": digest(board),
+        },
+        "goal": {
+            "minimize": goal.minimize,
+            "kernels": goal.kernels,
+            "runtime": goal.runtime,
+            "energy_uj": goal.energy_pj / 10**6 if goal.energy_pj else None,
+        },
     }
 
 

@@ -30,18 +30,18 @@ def progress_shown() -> Iterator[Callable[[str], None]]:
 
     before = signal.signal(signal.SIGINT, interrupted)
     try:
-        with _shown() as show, progress.listening(show):
+        with _listener() as show, progress.listening(show):
             yield show
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[[str], None]]:
+def _listener() -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
+    from sim.render.status import status
 
-    with Console(stderr=True).status("reading") as status:
-        yield status.update
+    with status() as show:
+        yield show

@@ -245,7 +245,8 @@ def test_trials_are_short_and_the_best_runs_all_frames() -> None:
     )  # fmt: skip
     assert asked == [("9/0", TRIAL_FRAMES, 3), ("5/0", TRIAL_FRAMES, 3), ("5/0", 11, 3)]
     assert found.best.report is not None and found.best.report.frames == 11
-    assert len(told) == 2 and all("toy" in text for text in told)
+    assert [text.partition(" ")[0] for text in told] == ["policy"] * 4
+    assert "1 of 1: trying toy" in told[1] and told[-1].endswith(", 11 frames")
 
 
 def test_with_the_engine_each_row_is_what_its_program_does() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from operator import attrgetter
 from typing import Any
 
@@ -16,9 +17,13 @@ ASSUMED = "assumed"
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A number by its path in the YAML ("storages.qspi.page_program"), its value with a unit."""
+    """A number by its path in the YAML ("storages.qspi.page_program").
+
+    `number` is in the unit that the board keeps it in, `value` a text with a unit, rounded.
+    """
 
     path: str
+    number: float | None
     value: str
     source: str
 
@@ -31,10 +36,16 @@ class Constant:
 def constants(board: Board) -> tuple[Constant, ...]:
     """All numbers of a board that have a source, in the order of the file."""
     return tuple(
-        Constant(prefix + key, _value(part, fields, key), source)
+        Constant(prefix + key, *_value(part, fields, key), source)
         for prefix, part, fields, sources in _sections(board)
         for key, source in sources.items()
     )
+
+
+def digest(board: Board) -> str:
+    """SHA-256 of all numbers, by which results of an edited board are told apart."""
+    lines = (f"{constant.path} {constant.number!r}\n" for constant in constants(board))
+    return sha256("".join(lines).encode()).hexdigest()
 
 
 def _sections(board: Board) -> Iterator[tuple[str, Any, Mapping[str, Field], Sources]]:
@@ -58,14 +69,16 @@ _STORAGE = {
 }
 
 
-def _value(part: Any, fields: Mapping[str, Field], key: str) -> str:
-    """The value that a section has under a YAML name, "field.group" and "busy.field" included."""
+def _value(part: Any, fields: Mapping[str, Field], key: str) -> tuple[float | None, str]:
+    """What a section has under a YAML name, "field.group" and "busy.field" included."""
     if key in fields:
         attribute = fields[key].attribute
         *parents, _ = key.split(".")
-        return _written(attribute, attrgetter(".".join([*parents, attribute]))(part))
+        number = attrgetter(".".join([*parents, attribute]))(part)
+        return number, _written(attribute, number)
     name, _, group = key.partition(".")
-    return _written("", getattr(part, fields[name].attribute)[group])
+    number = getattr(part, fields[name].attribute)[group]
+    return number, _written("", number)
 
 
 _SCALES: tuple[tuple[str, Callable[[Any], str]], ...] = (

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.diff import Changed, Diff, Pair, Side
-from sim.diff_figures import Figure
-from sim.diff_winner import (
+from sim.diff.difference import Changed, Diff, Pair, Side
+from sim.diff.figures import Figure
+from sim.diff.winner import (
     ABSENT,
     EQUAL,
     ERROR,
@@ -52,8 +52,7 @@ SENTENCES = {
     ERROR: "{policy} could not be applied in {document}: {error}",
     OVER_BUDGET: "{policy} does not fit in {document}: it needs {found}, the budget is {against}.",
     OVER_ENERGY: "{policy} takes more energy than is allowed in {document}: {found} a frame.",
-    NOTHING_FITS: "Nothing fits in {document}; {policy}'s {figure} is {found}, {more} than "
-    "{rival}'s.",
+    NOTHING_FITS: "In {document} {policy}'s {figure} is {found}, {more} than {rival}'s.",
     FAILS_FRAMES: "More frames fail with {policy} in {document}: {found}, {against} with {rival}.",
     WORSE: "{policy} fits in {document}; its {figure} is {found}, {more} than {rival}'s.",
     EQUAL: "{policy} is as good as {rival} in {document}, which is plainer or was asked for first.",
@@ -101,23 +100,25 @@ def _value(name: str, value: Any) -> str:
         return "-"
     if isinstance(value, int) and name.endswith(("bytes", "macs")):
         return grouped(value)
-    text = written(value)
+    text = value if isinstance(value, str) else written(value)
     return text[:HASH_CHARACTERS] if name.endswith("sha256") else text
 
 
 def _show_winners(out: Console, found: Diff) -> None:
     """Who wins; where that changed, why, and what it changes."""
-    a, b = found.winners.a.label, found.winners.b.label
-    if not found.reasons:
-        out.print(Text(f"\n{b} wins in both.", style="bold"))
-        return
-    goal_a, goal_b = found.minimize
+    sides, (goal_a, goal_b) = found.winners, found.minimize
+    a, b = sides.a.label, sides.b.label
     goals = f"least {goal_a}" if goal_a == goal_b else f"least {goal_a} in A, {goal_b} in B"
-    out.print(Text(f"\n{a} wins in A, {b} in B; {goals}.", style="bold"))
+    wins = f"{a} wins in A, {b} in B" if found.reasons else f"{b} wins in both"
+    out.print(Text(f"\n{wins}; {goals}.", style="bold"))
+    for name, side in (("A", sides.a), ("B", sides.b)):
+        if not side.fits:
+            out.print(f"Nothing fits in {name}.")
     for why in found.reasons:
         out.print(_sentence(why))
-    out.print(f"From {a} in A to {b} in B:")
-    _show_lines(out, _changes(found.winners.figures))
+    if found.reasons:
+        out.print(f"From {a} in A to {b} in B:")
+        _show_lines(out, _changes(sides.figures))
 
 
 def _sentence(why: Reason) -> str:
@@ -270,8 +271,5 @@ def _setting(entry: Changed) -> str:
 def _show_lines(out: Console, lines: Iterable[str]) -> None:
     """Indented, and what goes on in the next line more so; no part of a change is torn apart."""
     for line in lines:
-        wrapped = fill(
-            line, out.width, initial_indent=" " * 2, subsequent_indent=" " * 4,
-            break_on_hyphens=False,
-        )  # fmt: skip
+        wrapped = fill(line, out.width, initial_indent=" " * 2, subsequent_indent=" " * 4)
         out.print(Text(wrapped.replace(UNBROKEN, " ")))

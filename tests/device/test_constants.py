@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from sim.device.constants import constants
+from sim.device.constants import constants, digest
 from sim.device.loader import board_names, load_board
 
 
@@ -25,3 +27,9 @@ def test_the_values_have_their_units() -> None:
     assert value["storages.uart.read_rate"] == "0.09216 MB/s"
     assert value["supply"] == "3.3 V"
     assert float(value["core.profile.cycles_per_mac.conv"]) > 0
+
+
+def test_an_edited_board_has_another_digest() -> None:
+    board = load_board("arduino_portenta_h7")
+    assert digest(board) == digest(load_board("arduino_portenta_h7"))
+    assert digest(replace(board, bus_bytes_per_s=1 + board.bus_bytes_per_s)) != digest(board)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sim.cli import main
-from sim.diff_figures import Figure
+from sim.diff.figures import Figure
 from sim.result import SCHEMA_VERSION, microseconds
 
 Values = dict[str, Any]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sim.diff import diff
-from tests.results import Values, entry, failed, fate, result, saved, shown, told
+from sim.diff.difference import diff
+from tests.diff.results import Values, entry, failed, fate, result, saved, shown, told
 
 SLOW, LARGE, FAST = entry("slow", 2000), entry("large", 1000, 128, fits=False), entry("fast")
 REASONS: dict[str, tuple[Values, Mapping[str, Any], str]] = {

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.diff_figures import NEVER_RAN, figures, nanojoules, picoseconds
+from sim.diff.figures import NEVER_RAN, figures, nanojoules, picoseconds
 from sim.result import microseconds
 from sim.trace import CAUSES, LOSSES
-from tests.results import Values, adds_up, entry, fate
+from tests.diff.results import Values, adds_up, entry, fate
 
 times = st.integers(0, 2**50)
 counts = st.integers(0, 10**6)

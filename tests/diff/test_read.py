@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from sim.cli import main
-from sim.diff_read import ResultError, read_result
+from sim.diff.read import ResultError, read_result
 from sim.result import SCHEMA_VERSION
-from tests.results import Values, entry, result, saved
+from tests.diff.results import Values, entry, result, saved
 
 FAST = entry("fast")
 

@@ -1,0 +1,1 @@
+"""Two results side by side: what was read, what differs, and why."""
