@@ -15,7 +15,9 @@ from sim.files import write_whole
 from sim.result import Source
 
 TRACED_FRAMES = 100
-"""So many of the winner's frames are played once more and kept."""
+"""So many of the winner's frames are played once more and kept, if they are not too long:"""
+TRACED_OPS = 200_000
+"""so many ops in all are enough."""
 PERFETTO_FRAMES = 20
 """So many of them go into trace.json, which names everything in full."""
 
@@ -35,6 +37,7 @@ def write_artefacts(
     from sim.engine.run import traced
     from sim.memory_map import memory_map
     from sim.op_profile import op_profiles
+    from sim.render.dma import with_dma
     from sim.render.map_picture import plot_map
     from sim.render.op_table import node_data, ops_csv, tensors_csv
     from sim.render.perfetto import perfetto
@@ -45,15 +48,18 @@ def write_artefacts(
     assert program is not None
     directory = deployed.files[0].parent
     system = System(program, found.workload, found.residents)
-    trace = traced(system, found.board, frames=min(frames, TRACED_FRAMES), seed=seed)
+    short_enough = max(1, TRACED_OPS // max(1, len(program.graph.ops)))
+    kept = min(frames, TRACED_FRAMES, short_enough)
+    trace = traced(system, found.board, frames=kept, seed=seed)
+    lanes = with_dma(trace, found.board)
     drawn = memory_map(program)
     profiles = op_profiles(program, drawn, trace)
     verification = deployed.verification
     shown = Shown(
-        title, source.path, found, trace, None if verification is None else verification.passed,
+        title, source.path, found, lanes, None if verification is None else verification.passed,
         deployed.facts()[:1],
     )  # fmt: skip
-    first = trace.first(PERFETTO_FRAMES)
+    first = lanes.first(PERFETTO_FRAMES)
     texts = {
         "trace.json": _compact(perfetto(first, program, title)),
         "ops.csv": ops_csv(profiles),
