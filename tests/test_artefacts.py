@@ -16,7 +16,7 @@ from tests.graphs import unet
 from tests.render.test_report_page import data_of
 
 pytest.importorskip("tflite_micro")
-pytest.importorskip("plotly")
+pytest.importorskip("bokeh")
 pytest.importorskip("matplotlib")
 
 SCENARIO = """\
@@ -103,5 +103,5 @@ def test_without_the_libraries_the_rest_is_written(
     shown = re.sub(r"\s+", " ", capsys.readouterr().out)
     there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert there == set(FILES) - {"report.html", "memory_map.png"}
-    assert "not written report.html: found no plotly, wanted it: pip install" in shown
+    assert "not written report.html: found no bokeh, wanted it: pip install" in shown
     assert "not written memory_map.png: found no matplotlib, wanted it: pip install" in shown

@@ -378,8 +378,8 @@ def test_what_can_not_be_loaded_is_exit_2(
 
 def test_the_policy_of_the_guide_in_the_current_directory_passes(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "write_a_policy.md").read_text()
-    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
-    command = re.search(r"^    sim (policies --check .*)$", text, re.MULTILINE)
+    code = re.search(r"```python[^\n]*\n(.*?)```", text, re.DOTALL)
+    command = re.search(r"^\$ sim (policies --check .*)$", text, re.MULTILINE)
     assert code is not None and command is not None
     (tmp_path / "my_policies.py").write_text(code.group(1))
     called = [sys.executable, "-P", "-m", "sim.cli", *command.group(1).split()]

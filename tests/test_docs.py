@@ -20,7 +20,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def test_the_policy_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (DOCS / "write_a_policy.md").read_text()
-    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    code = re.search(r"```python[^\n]*\n(.*?)```", text, re.DOTALL)
     assert code is not None
     module = ModuleType("guide_policies")
     monkeypatch.setitem(sys.modules, "guide_policies", module)
@@ -44,7 +44,7 @@ def test_the_scenario_of_the_guide_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (DOCS / "write_a_scenario.md").read_text()
-    first, second = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    first, second = re.findall(r"```yaml[^\n]*\n(.*?)```", text, re.DOTALL)
     (tmp_path / "models").symlink_to(DOCS.parent / "scenarios" / "models")
     (tmp_path / "s.yaml").write_text(first + second)
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "write_a_board.md"
 
 
 def _write_example(folder: Path) -> None:
-    blocks = re.findall(r"```yaml\n# (\S+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    blocks = re.findall(r'```yaml title="(\S+)"\n(.*?)```', PAGE.read_text(), re.DOTALL)
     assert [name for name, _ in blocks] == ["boards/my_board.yaml", "storage/my_nor.yaml"]
     for name, text in blocks:
         path = folder / name
@@ -39,7 +39,7 @@ def test_calibration_of_write_a_board(
     pytest.importorskip("scipy")
     _write_example(tmp_path)
     monkeypatch.chdir(tmp_path)
-    found = re.search(r"```csv\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    found = re.search(r"```csv[^\n]*\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert found is not None
     Path("measured.csv").write_text(found.group(1))
     assert main(["calibrate", "measured.csv", "-o", "cores"]) == 0

@@ -26,11 +26,16 @@ def opened(path: Path) -> Iterator[Any]:
         pytest.skip(f"needs a browser: {', '.join(NAMES)}")
     requests: list[str] = []
     complaints: list[str] = []
+
+    def heard(kind: str, text: str) -> None:
+        if kind in ("warning", "error"):
+            complaints.append(text)
+
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: complaints.append(message.text))
+        page.on("console", lambda message: heard(message.type, message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(path.as_uri())
         page.wait_for_selector("body[data-ready=yes]", timeout=60_000)

@@ -16,7 +16,7 @@ from sim.system import System
 from tests.render.browser import opened
 from tests.scenarios.stored import FOLDER, NAMES, stored
 
-pytest.importorskip("plotly")
+pytest.importorskip("bokeh")
 pytest.importorskip("playwright")
 FRAMES = 12
 
@@ -51,56 +51,83 @@ def test_the_report_of_each_scenario(name: str, tmp_path: Path) -> None:
 
 
 def reads_the_map(page: Any, peak_bytes: int) -> None:
+    """The highest box that is drawn, the label at the peak and the text are one number."""
     assert page.get_attribute("#map", "data-peak") == str(peak_bytes)
-    ends = page.evaluate(
-        """() => Math.max(...document.getElementById("map").data
-        .filter((t) => t.type === "bar" && t.name !== "the runtime's own")
-        .flatMap((t) => t.base.map((base, n) => base + t.y[n])))"""
+    drawn = page.evaluate(
+        """() => figures.map.renderers
+        .filter((r) => r.glyph.type === "Quad")
+        .map((r) => ({ tops: [...r.data_source.data.top], texts: r.data_source.data.text }))"""
     )
-    assert ends == peak_bytes
-    assert f"peak {peak_bytes:,} B" in page.text_content("#map")
+    own = [layer for layer in drawn if "runtime's own" in layer["texts"][-1]]
+    blocks = [layer for layer in drawn if layer not in own]
+    assert max(top for layer in blocks for top in layer["tops"][1:]) == peak_bytes
+    labels = page.evaluate("figures.map.center.map((c) => c.text).filter((text) => text)")
+    assert labels == [f"peak {peak_bytes:,} B"]
     assert page.inner_text("#peak").startswith(f"The peak: {peak_bytes:,} B at op ")
     assert page.locator("#alive li").count() > 0
 
 
+PLACE = """([name, x, y]) => {
+    const view = Bokeh.index.get_by_id(figures[name].id);
+    const box = view.el.getBoundingClientRect();
+    return [box.x + view.frame.x_scale.compute(x), box.y + view.frame.y_scale.compute(y)];
+}"""
+RANGE = "(name) => [figures[name].x_range.start, figures[name].x_range.end]"
+
+
 def hovers_and_zooms(page: Any) -> None:
     """Over a block stands its name and bytes; a drag over the plot shows a part of the steps."""
-    page.locator("#map .barlayer .point path").first.hover(force=True)
-    page.wait_for_selector("#map .hoverlayer .hovertext")
-    assert " B" in page.text_content("#map .hoverlayer")
-    before = page.evaluate("document.getElementById('map').layout.xaxis.range")
-    box = page.locator("#map .nsewdrag").first.bounding_box()
-    drag(page, box)
-    after = page.evaluate("document.getElementById('map').layout.xaxis.range")
-    assert before[0] < after[0] < after[1] < before[1]
+    step, low, high, name = page.evaluate(
+        """() => { const [n, k, low, high, first, stop] = data.maps.shown[0].blocks
+        .reduce((a, b) => ((b[3] - b[2]) * (b[5] - b[4]) > (a[3] - a[2]) * (a[5] - a[4]) ? b : a));
+        return [(first + stop - 1) / 2, low, high, n]; }"""
+    )
+    page.mouse.move(*page.evaluate(PLACE, ["map", step, (low + high) / 2]))
+    told = page.locator(".bk-tooltip-content").first
+    told.wait_for()
+    assert name in told.text_content() and f"bytes {low:,} to {high:,}" in told.text_content()
+    drag(page, "map")
 
 
-def drag(page: Any, box: Any) -> None:
-    """Over the middle third of a plot, from edge to edge of its height."""
-    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] * 0.1)
+def drag(page: Any, name: str) -> None:
+    """Over the middle third of a plot: just that is then in view."""
+    page.locator(f"#{name}").scroll_into_view_if_needed()
+    start, end = page.evaluate(RANGE, name)
+    bottom, top = page.evaluate(f"[figures.{name}.y_range.start, figures.{name}.y_range.end]")
+    third, edge = (end - start) / 3, 0.1 * (top - bottom)
+    page.mouse.move(*page.evaluate(PLACE, [name, start + third, top - edge]))
     page.mouse.down()
-    page.mouse.move(box["x"] + 2 * box["width"] / 3, box["y"] + box["height"] * 0.9, steps=8)
+    page.mouse.move(*page.evaluate(PLACE, [name, end - third, bottom + edge]), steps=8)
     page.mouse.up()
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(300)
+    found = page.evaluate(RANGE, name)
+    assert found == pytest.approx([start + third, end - third], abs=third / 20)
 
 
 def clicks_a_frame(page: Any) -> None:
-    """A click on a frame shows its time below, a drag there a part of it, with more bars."""
+    """A click on a frame shows its time below, where a drag shows a part of it."""
     page.click("#all-frames")
-    page.wait_for_timeout(200)
-    whole = page.evaluate("document.getElementById('lanes').layout.xaxis.range")
-    page.locator("#frames .barlayer .point path").nth(3).click(force=True)
+    whole = page.evaluate(RANGE, "lanes")
+    page.locator("#frames").scroll_into_view_if_needed()
+    number, height = page.evaluate(
+        "() => { const f = data.timeline.frames.filter((f) => !f[4]).at(-1);"
+        "return [f[0], (f[3] - f[1]) / 2]; }"
+    )
+    page.mouse.click(*page.evaluate(PLACE, ["frames", number, height]))
     page.wait_for_timeout(300)
-    frame = page.evaluate("document.getElementById('lanes').layout.xaxis.range")
+    frame = page.evaluate(RANGE, "lanes")
     assert frame[1] - frame[0] < whole[1] - whole[0]
-    page.locator("#lanes").scroll_into_view_if_needed()
-    drag(page, page.locator("#lanes .nsewdrag").first.bounding_box())
-    part = page.evaluate("document.getElementById('lanes').layout.xaxis.range")
-    assert frame[0] < part[0] < part[1] < frame[1]
-    assert page.locator("#lanes .barlayer .point").count() > 0
+    drag(page, "lanes")
+    shown = page.evaluate(
+        "figures.lanes.renderers.filter((r) => r.glyph.type === 'Quad')"
+        ".reduce((sum, r) => sum + r.data_source.data.left.length - 1, 0)"
+    )
+    assert shown > 0
 
 
 def searches(page: Any) -> None:
+    rows = page.locator("#sources tbody tr").count()
+    assert page.inner_text("#found").startswith(f"{rows} constants, ")
     page.fill("#search", "core.clock")
     assert page.locator("#sources tbody tr:visible").count() == 1
     assert page.inner_text("#found") == "1 constants, 0 of them assumed"

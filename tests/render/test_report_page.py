@@ -15,13 +15,13 @@ import pytest
 from sim.compare import Comparison, compare
 from sim.engine.run import play, traced
 from sim.policy import parse_choice
-from sim.render.report.page import Shown, report_page
+from sim.render.report.page import Shown, library, report_page
 from sim.render.report.timeline import category, packed_timeline
 from sim.system import System
 from sim.trace import STALL, Trace
 from tests.render.test_perfetto import BOARD, GOAL, GRAPH, WORDS, WORKLOAD
 
-pytest.importorskip("plotly")
+pytest.importorskip("bokeh")
 CHOICES = [
     parse_choice("baseline"),
     parse_choice("spill(storage=sd)"),
@@ -62,9 +62,7 @@ def data_of(page: str) -> dict[str, Any]:
 
 
 def test_nothing_is_loaded_from_anywhere(page: str) -> None:
-    from plotly.offline import get_plotlyjs
-
-    own = page.replace(get_plotlyjs(), "")
+    own = page.replace(library(), "")
     assert "http" not in re.sub(r"<td>[^<]*</td>", "", own)
     assert not re.search(r"<(script|img|iframe)[^>]*\ssrc=", own)
     assert re.findall(r"<link[^>]*>", own) == ['<link rel="icon" href="data:,">']

@@ -2,36 +2,153 @@
 // Draws the report's pictures from the data that the page holds. Nothing is loaded from anywhere.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const bytes = (n) => `${Math.round(n).toLocaleString("en-US")} B`;
+const count = (n) => Math.round(n).toLocaleString("en-US");
+const bytes = (n) => `${count(n)} B`;
 const ms = (t) => (t >= 1 ? `${+t.toPrecision(5)} ms` : `${+(t * 1e3).toPrecision(5)} us`);
 const escaped = (text) =>
   text.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
 const element = (name) => document.getElementById(name);
-const OPTIONS = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
-const LAYOUT = {
-  font: { family: "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif", size: 12.5, color: "#1a1a2e" },
-  margin: { l: 90, r: 16, t: 12, b: 44 },
-  hovermode: "closest",
-  hoverlabel: { align: "left" },
-  paper_bgcolor: "rgba(0,0,0,0)",
-  plot_bgcolor: "#fff",
-  barmode: "overlay",
-  bargap: 0,
-  uniformtext: { mode: "hide", minsize: 9 },
-  legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
-};
-const BARS = { type: "bar", hovertemplate: "%{hovertext}<extra></extra>", textposition: "none" };
-const NAMED = { textposition: "inside", insidetextanchor: "middle", textangle: 0 };
-const NAMED_MAX = 300; // so many bars bear their names
+const FONT = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
+const INK = "#1a1a2e";
+
+// The figures by the name of their element; tests look here too.
+const figures = {};
+
+// ---- what all figures share
+
+function figure(name, { dimensions = "both", x_label = null, y_label = null, ...options }) {
+  const made = Bokeh.Plotting.figure({
+    sizing_mode: "stretch_width",
+    tools: [],
+    outline_line_color: null,
+    ...options,
+  });
+  const zoom = new Bokeh.BoxZoomTool({ dimensions });
+  made.add_tools(
+    zoom,
+    new Bokeh.PanTool({ dimensions }),
+    new Bokeh.WheelZoomTool({ dimensions }),
+    new Bokeh.ResetTool(),
+    new Bokeh.SaveTool({ filename: name }),
+  );
+  made.toolbar.logo = null;
+  made.toolbar.active_drag = zoom;
+  for (const [axis, label] of [[made.xaxis, x_label], [made.yaxis, y_label]]) {
+    Object.assign(axis, {
+      axis_label: label,
+      axis_label_text_font: FONT,
+      axis_label_text_font_style: "normal",
+      major_label_text_font: FONT,
+      axis_line_color: "#bcc4ce",
+      minor_tick_line_color: null,
+    });
+  }
+  made.xgrid.grid_line_color = "#f0f2f5";
+  made.ygrid.grid_line_color = "#e8ebef";
+  figures[name] = made;
+  return made;
+}
+
+const range = (start, end) => new Bokeh.Range1d({ start, end });
+const whole_numbers = () => new Bokeh.NumeralTickFormatter({ format: "0,0" });
+const hover = (renderers) =>
+  new Bokeh.HoverTool({ renderers, tooltips: "<div>@text{safe}</div>", point_policy: "follow_mouse" });
+
+function legend(made, entries) {
+  const items = entries.map(
+    ([label, ...renderers]) => new Bokeh.LegendItem({ label, renderers }),
+  );
+  const added = new Bokeh.Legend({
+    items,
+    orientation: "horizontal",
+    click_policy: "hide",
+    border_line_color: null,
+    label_text_font: FONT,
+    label_text_font_size: "12px",
+    spacing: 10,
+    padding: 2,
+    margin: 2,
+    ncols: 12,
+  });
+  made.add_layout(added, "above");
+}
+
+// Rectangles of one colour: a source that can be filled anew, and what draws it.
+function layer(made, colour, options = {}) {
+  const source = new Bokeh.ColumnDataSource({ data: boxes([]) });
+  const [left, right, bottom, top] = ["left", "right", "bottom", "top"].map((field) => ({ field }));
+  const renderer = made.quad({
+    left, right, bottom, top, source, fill_color: colour, line_color: "#fff", line_width: 0.5, ...options,
+  });
+  return { source, renderer, colour };
+}
+
+// Boxes as [left, right, bottom, top, text] become columns. The first is nowhere: a legend shows it
+// where nothing of a colour is in view.
+function boxes(rows) {
+  const column = (n) => [n === 4 ? "" : NaN, ...rows.map((row) => row[n])];
+  return { left: column(0), right: column(1), bottom: column(2), top: column(3), text: column(4) };
+}
+
+// Names inside of those boxes that have the room for them.
+function nameLayer(made) {
+  const source = new Bokeh.ColumnDataSource({ data: { x: [], y: [], name: [], colour: [] } });
+  made.text({
+    x: { field: "x" }, y: { field: "y" }, text: { field: "name" }, text_color: { field: "colour" }, source,
+    text_align: "center", text_baseline: "middle", text_font: FONT, text_font_size: "11px",
+  });
+  return source;
+}
+
+const CHARACTER = 6.6; // pixels, on the average
+const LINE = 14;
+const DARK = new Set(["#0077bb", "#009988", "#cc3311", "#8c7ae6", "#aa4499", "#882255", "#555555"]);
+
+function named(rows, colour, pixel_x, pixel_y) {
+  const found = { x: [], y: [], name: [], colour: [] };
+  for (const [left, right, bottom, top, , name] of rows) {
+    const room = (right - left) / pixel_x - 12;
+    if (!name || (top - bottom) / pixel_y < LINE || room < CHARACTER * name.length) continue;
+    found.x.push((left + right) / 2);
+    found.y.push((bottom + top) / 2);
+    found.name.push(name);
+    found.colour.push(DARK.has(colour) ? "#fff" : INK);
+  }
+  return found;
+}
+
+function merged(columns) {
+  const found = { x: [], y: [], name: [], colour: [] };
+  for (const part of columns) {
+    for (const key of Object.keys(found)) found[key].push(...part[key]);
+  }
+  return found;
+}
+
+// Calls once a frame of the screen, however often a range changes in between.
+function onView(made, redraw) {
+  let asked = false;
+  const ask = () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      redraw();
+    });
+  };
+  made.x_range.change.connect(ask);
+  made.y_range.change.connect(ask);
+}
 
 // ---- the memory map: a rectangle for each range of bytes, as long as it is in use
 
-const RECTANGLES_MAX = 4000; // of those in view, the largest; zooming in brings the rest
+const RECTANGLES_MAX = 6000; // of those in view, the largest; zooming in brings the rest
+const MAP_HEIGHT = 470;
 
 function blocksInView(map, x, y) {
   const found = map.blocks.filter(
     ([, , from, to, first, stop]) =>
-      stop - 0.5 > x[0] && first - 0.5 < x[1] && to > y[0] && from < y[1],
+      stop - 0.5 > x.start && first - 0.5 < x.end && to > y.start && from < y.end,
   );
   if (found.length <= RECTANGLES_MAX) return found;
   const area = ([, , from, to, first, stop]) => (to - from) * (stop - first);
@@ -47,113 +164,93 @@ function blockText(map, [name, kind, from, to, first, stop, own]) {
   const until = stop - 1 > first ? ` to ${stepName(map, stop - 1)}` : "";
   return (
     `<b>${escaped(name)}</b><br>${data.maps.kinds[kind].name}, ${bytes(own)}<br>` +
-    `bytes ${from.toLocaleString("en-US")} to ${to.toLocaleString("en-US")}<br>` +
-    `${stepName(map, first)}${until}`
+    `bytes ${count(from)} to ${count(to)}<br>${stepName(map, first)}${until}`
   );
 }
 
-function blockTraces(map, x, y) {
+function fillMap(map, layers, names, made) {
+  const { x_range: x, y_range: y } = made;
   const shown = blocksInView(map, x, y);
-  return data.maps.kinds
-    .map((kind, number) => {
-      const mine = shown.filter((block) => block[1] === number);
-      return {
-        ...BARS,
-        name: kind.name,
-        x: mine.map((b) => (b[4] + b[5] - 1) / 2),
-        width: mine.map((b) => b[5] - b[4]),
-        base: mine.map((b) => b[2]),
-        y: mine.map((b) => b[3] - b[2]),
-        hovertext: mine.map((b) => blockText(map, b)),
-        ...(shown.length <= NAMED_MAX ? { ...NAMED, text: mine.map((b) => escaped(b[0])) } : {}),
-        marker: { color: kind.colour, line: { color: "#fff", width: shown.length > 800 ? 0.2 : 1 } },
-      };
-    })
-    .filter((trace) => trace.x.length);
+  const pixel_x = (x.end - x.start) / Math.max(300, element("map").clientWidth - 110);
+  const pixel_y = (y.end - y.start) / (MAP_HEIGHT - 90);
+  const texts = [];
+  data.maps.kinds.forEach((kind, number) => {
+    const rows = shown
+      .filter((block) => block[1] === number)
+      .map((b) => [b[4] - 0.5, b[5] - 0.5, b[2], b[3], blockText(map, b), b[0]]);
+    layers[number].source.data = boxes(rows);
+    layers[number].renderer.glyph.line_width = { value: shown.length > 800 ? 0.2 : 1 };
+    texts.push(named(rows, kind.colour, pixel_x, pixel_y));
+  });
+  names.data = merged(texts);
 }
 
-function mapTraces(map, x, y) {
-  const { colours } = data;
-  const first = map.first_step;
-  const steps = map.steps.map((_, n) => first + n);
-  const ends = [first - 0.5, first + steps.length - 0.5];
-  const own = {
-    ...BARS,
-    name: "the runtime's own",
-    x: [(ends[0] + ends[1]) / 2],
-    width: [steps.length],
-    base: [map.head],
-    y: [map.required - map.head],
-    hovertext: [
-      `<b>the runtime's own bytes</b><br>persistent ${bytes(map.persistent)}, ` +
-        `temporary ${bytes(map.temporary)}<br>required arena ${bytes(map.required)}`,
-    ],
-    marker: { color: colours.runtime, opacity: 0.45 },
-  };
-  const used = {
-    type: "scatter",
-    mode: "lines",
-    name: "in use",
-    x: steps,
-    y: map.steps.map((step) => step[1]),
-    line: { shape: "hvh", color: colours.in_use, width: 1.5, dash: "dot" },
-    hovertemplate: "%{y:,} B in use at op %{x}<extra></extra>",
-  };
-  const budget = {
-    type: "scatter",
-    mode: "lines",
-    name: "budget",
-    x: ends,
-    y: [data.maps.budget, data.maps.budget],
-    line: { color: colours.budget, width: 2, dash: "dash" },
-    hovertemplate: "budget %{y:,} B<extra></extra>",
-  };
-  return [...blockTraces(map, x, y), own, used, budget];
-}
-
-function peakMark(map) {
-  return {
-    x: map.peak.step,
-    y: map.peak.bytes,
-    text: `<b>peak ${bytes(map.peak.bytes)}</b>`,
-    bgcolor: "rgba(255,255,255,.85)",
-    showarrow: true,
-    arrowhead: 2,
-    ay: -34,
-    ax: map.peak.step > map.first_step + map.steps.length / 2 ? -70 : 70,
-    font: { color: data.colours.peak },
-  };
-}
-
-function drawMap(index) {
-  const map = data.maps.shown[index];
-  const x = [map.first_step - 0.5, map.first_step + map.steps.length - 0.5];
-  const y = [0, 1.06 * Math.max(map.required, data.maps.budget)];
-  const layout = {
-    ...LAYOUT,
-    height: 470,
-    xaxis: { title: { text: "step (op)" }, range: [...x], zeroline: false, gridcolor: "#f0f2f5" },
-    yaxis: { title: { text: "bytes of the arena" }, range: [...y], tickformat: ",", gridcolor: "#e8ebef" },
-    annotations: [peakMark(map)],
-  };
-  Plotly.react("map", mapTraces(map, x, y), layout, OPTIONS);
-  element("map").dataset.peak = map.peak.bytes;
-  element("peak").textContent = `The peak: ${map.explained[0]}. In use there:`;
-  element("alive").replaceChildren(
-    ...map.explained.slice(1).map((line) => {
-      const item = document.createElement("li");
-      item.textContent = line;
-      return item;
+function markPeak(made, map) {
+  const late = map.peak.step > map.first_step + map.steps.length / 2;
+  made.scatter({
+    x: [map.peak.step], y: [map.peak.bytes], marker: "inverted_triangle", size: 11, color: data.colours.peak,
+  });
+  made.add_layout(
+    new Bokeh.Label({
+      x: map.peak.step, y: map.peak.bytes, x_offset: late ? -10 : 10, y_offset: 6,
+      text: `peak ${bytes(map.peak.bytes)}`, text_align: late ? "right" : "left", text_font: FONT,
+      text_font_size: "13px", text_font_style: "bold", text_color: data.colours.peak,
+      background_fill_color: "#fff", background_fill_alpha: 0.8,
     }),
   );
 }
 
-function redrawMap() {
-  const plot = element("map");
-  const map = data.maps.shown[element("map-policy").selectedIndex];
-  if (map.blocks.length <= RECTANGLES_MAX) return;
-  const { xaxis, yaxis } = plot.layout;
-  Plotly.react(plot, mapTraces(map, xaxis.range, yaxis.range), plot.layout, OPTIONS);
+// Lines and the band above the head: what the blocks are measured against.
+function drawBounds(made, map) {
+  const { colours } = data;
+  const first = map.first_step - 0.5;
+  const last = first + map.steps.length;
+  const own = layer(made, colours.runtime, { fill_alpha: 0.45, line_color: null });
+  const text =
+    `<b>the runtime's own bytes</b><br>persistent ${bytes(map.persistent)}, ` +
+    `temporary ${bytes(map.temporary)}<br>required arena ${bytes(map.required)}`;
+  own.source.data = boxes([[first, last, map.head, map.required, text]]);
+  const used = made.step({
+    x: map.steps.map((_, n) => map.first_step + n), y: map.steps.map((step) => step[1]), mode: "center",
+    line_color: colours.in_use, line_width: 1.5, line_dash: [2, 3],
+  });
+  const budget = made.line({
+    x: [first, last], y: [data.maps.budget, data.maps.budget],
+    line_color: colours.budget, line_width: 2, line_dash: [7, 4],
+  });
+  return { own, entries: [["the runtime's own", own.renderer], ["in use", used], ["budget", budget]] };
+}
+
+async function drawMap(index) {
+  const map = data.maps.shown[index];
+  const made = figure("map", {
+    height: MAP_HEIGHT,
+    x_range: range(map.first_step - 0.5, map.first_step + map.steps.length - 0.5),
+    y_range: range(0, 1.06 * Math.max(map.required, data.maps.budget)),
+    x_label: "step (op)",
+    y_label: "bytes of the arena",
+  });
+  made.yaxis.formatter = whole_numbers();
+  const layers = data.maps.kinds.map((kind) => layer(made, kind.colour));
+  const names = nameLayer(made);
+  const { own, entries } = drawBounds(made, map);
+  markPeak(made, map);
+  made.add_tools(hover([...layers.map((l) => l.renderer), own.renderer]));
+  const used = new Set(map.blocks.map((block) => block[1]));
+  const kinds = data.maps.kinds.flatMap((kind, n) => (used.has(n) ? [[kind.name, layers[n].renderer]] : []));
+  legend(made, [...kinds, ...entries]);
+  fillMap(map, layers, names, made);
+  onView(made, () => fillMap(map, layers, names, made));
+  element("map").replaceChildren();
+  await Bokeh.Plotting.show(made, "#map");
+  element("map").dataset.peak = map.peak.bytes;
+  element("peak").textContent = `The peak: ${map.explained[0]}. In use there:`;
+  const lines = map.explained.slice(1).map((line) => {
+    const item = document.createElement("li");
+    item.textContent = line;
+    return item;
+  });
+  element("alive").replaceChildren(...lines);
 }
 
 // ---- time: spans are unpacked, and drawn as far as the screen can tell them apart
@@ -225,56 +322,55 @@ function barText(spans, timeline, bar, category) {
   return `<b>${category}</b> ${name}<br>${step}${frame}${moved}<br>${ms(bar.sum)}, ${at}`;
 }
 
-function laneTraces(timeline, spans, groups, from, to, width) {
-  const pixel = (to - from) / width;
-  const traces = timeline.categories.map((category) => ({
-    ...BARS,
-    orientation: "h",
-    name: category.name,
-    legendgroup: category.name,
-    base: [],
-    x: [],
-    y: [],
-    hovertext: [],
-    text: [],
-    width: 0.8,
-    marker: { color: category.colour, line: { color: "#fff", width: 0 } },
-  }));
-  let drawn = 0;
+const LANE = 34; // pixels
+
+function fillLanes(timeline, spans, groups, layers, names, made) {
+  const { start: from, end: to } = made.x_range;
+  const pixel = (to - from) / Math.max(300, element("lanes").clientWidth - 130);
+  const rows = timeline.categories.map(() => []);
   for (const group of groups) {
-    const trace = traces[group.category];
+    const category = timeline.categories[group.category].name;
     for (const bar of bars(spans, group.members, from, to, pixel)) {
-      trace.base.push(bar.start);
-      trace.x.push(Math.max(bar.stop - bar.start, pixel));
-      trace.y.push(timeline.lanes[group.lane]);
-      drawn += 1;
-      trace.text.push(bar.count === 1 ? escaped(timeline.names[spans.name[bar.first]]) : "");
-      trace.hovertext.push(barText(spans, timeline, bar, timeline.categories[group.category].name));
+      const end = Math.max(bar.stop, bar.start + pixel);
+      const name = bar.count === 1 ? timeline.names[spans.name[bar.first]] : "";
+      const text = barText(spans, timeline, bar, category);
+      rows[group.category].push([bar.start, end, -group.lane - 0.4, -group.lane + 0.4, text, name]);
     }
   }
-  if (drawn <= NAMED_MAX) {
-    for (const trace of traces) Object.assign(trace, NAMED).marker.line.width = 0.5;
-  }
-  return traces;
+  const many = rows.reduce((sum, mine) => sum + mine.length, 0) > 400;
+  const texts = rows.map((mine, n) => {
+    layers[n].source.data = boxes(mine);
+    layers[n].renderer.glyph.line_width = { value: many ? 0 : 0.5 };
+    return named(mine, layers[n].colour, pixel, 0.8 / (0.8 * LANE));
+  });
+  names.data = merged(texts);
+  element("window").textContent = `${ms(from)} to ${ms(to)}`;
 }
 
-function drawLanes(timeline, spans, groups, [from, to]) {
-  const plot = element("lanes");
-  const width = Math.max(300, plot.clientWidth - 130);
-  const layout = {
-    ...LAYOUT,
-    height: 130 + 34 * timeline.lanes.length,
-    xaxis: { title: { text: "ms" }, range: [from, to], zeroline: false, gridcolor: "#f0f2f5" },
-    yaxis: {
-      categoryorder: "array",
-      categoryarray: [...timeline.lanes].reverse(),
-      range: [-0.6, timeline.lanes.length - 0.4],
-      fixedrange: true,
-    },
-  };
-  const traces = laneTraces(timeline, spans, groups, from, to, width);
-  element("window").textContent = `${ms(from)} to ${ms(to)}`;
-  return Plotly.react(plot, traces, layout, OPTIONS);
+function drawLanes(timeline, spans, [from, to]) {
+  const groups = grouped(spans, timeline);
+  const made = figure("lanes", {
+    dimensions: "width",
+    height: 110 + LANE * timeline.lanes.length,
+    x_range: range(from, to),
+    y_range: range(0.6 - timeline.lanes.length, 0.6),
+    x_label: "ms",
+  });
+  made.yaxis.ticker = new Bokeh.FixedTicker({ ticks: timeline.lanes.map((_, n) => -n) });
+  made.yaxis.major_label_overrides = new Map(timeline.lanes.map((lane, n) => [-n, lane]));
+  made.ygrid.grid_line_color = null;
+  const edge = (category) => (category.name === "compute" ? "#fff" : null); // or it hides what is thin
+  const layers = timeline.categories.map((category) =>
+    layer(made, category.colour, { line_color: edge(category) }),
+  );
+  const names = nameLayer(made);
+  made.add_tools(hover(layers.map((l) => l.renderer)));
+  legend(made, timeline.categories.map((category, n) => [category.name, layers[n].renderer]));
+  const redraw = () => fillLanes(timeline, spans, groups, layers, names, made);
+  redraw();
+  onView(made, redraw);
+  const show = ([start, end]) => made.x_range.setv({ start, end });
+  return { show, shown: Bokeh.Plotting.show(made, "#lanes") };
 }
 
 // Milliseconds of the core by category, for each frame of the main model.
@@ -290,137 +386,141 @@ function sums(timeline, spans) {
   return found;
 }
 
-function drawFrames(timeline, spans) {
-  const numbers = timeline.frames.map((frame) => frame[0]);
-  const parts = [
-    {
-      name: "before its turn",
-      colour: "#e4e4e4",
-      values: timeline.frames.map(([, arrived, start, , lost]) => (lost ? 0 : start - arrived)),
-    },
-    ...sums(timeline, spans).map((values, n) => ({ ...timeline.categories[n], values: [...values] })),
+function frameParts(timeline, spans) {
+  const before = timeline.frames.map(([, arrived, start, , lost]) => (lost ? 0 : start - arrived));
+  return [
+    { name: "before its turn", colour: "#e4e4e4", values: before },
+    ...sums(timeline, spans).map((values, n) => ({ ...timeline.categories[n], values })),
   ].filter((part) => part.values.some((value) => value > 0));
-  const lost = timeline.frames.filter((frame) => frame[4]);
-  const traces = parts.map((part) => ({
-    ...BARS,
-    name: part.name,
-    x: numbers,
-    y: part.values,
-    hovertext: part.values.map((value, n) => `<b>${part.name}</b><br>frame ${numbers[n]}: ${ms(value)}`),
-    marker: { color: part.colour },
-  }));
-  traces.push({
-    type: "scatter",
-    mode: "markers",
-    name: "lost",
-    x: lost.map((frame) => frame[0]),
-    y: lost.map(() => 0),
-    text: lost.map((frame) => escaped(frame[4])),
-    hovertemplate: "frame %{x} is lost: %{text}<extra></extra>",
-    marker: { symbol: "x", size: 10, color: "#b00020" },
-    showlegend: lost.length > 0,
+}
+
+async function drawFrames(timeline, spans, chosen) {
+  const { frames } = timeline;
+  const made = figure("frames", { height: 250, dimensions: "width", x_label: "frame", y_label: "ms" });
+  const top = frames.map(() => 0);
+  const entries = frameParts(timeline, spans).map((part) => {
+    const added = layer(made, part.colour);
+    const rows = frames.map(([number], n) => {
+      const bottom = top[n];
+      top[n] += part.values[n];
+      const text = `<b>${part.name}</b><br>frame ${number}: ${ms(part.values[n])}`;
+      return [number - 0.42, number + 0.42, bottom, top[n], text];
+    });
+    added.source.data = boxes(rows.filter((row) => row[3] > row[2]));
+    return [part.name, added.renderer];
   });
-  const layout = {
-    ...LAYOUT,
-    height: 250,
-    barmode: "stack",
-    bargap: 0.15,
-    xaxis: { title: { text: "frame" }, gridcolor: "#f0f2f5" },
-    yaxis: { title: { text: "ms" }, gridcolor: "#e8ebef" },
-  };
-  return Plotly.react("frames", traces, layout, OPTIONS);
+  const lost = frames.filter((frame) => frame[4]);
+  if (lost.length) {
+    const source = new Bokeh.ColumnDataSource({
+      data: {
+        x: lost.map((frame) => frame[0]),
+        y: lost.map(() => 0),
+        text: lost.map((frame) => `frame ${frame[0]} is lost: ${escaped(frame[4])}`),
+      },
+    });
+    const marks = made.scatter({
+      x: { field: "x" }, y: { field: "y" }, source, marker: "x", size: 11, line_width: 2.5, color: "#b00020",
+    });
+    entries.push(["lost", marks]);
+  }
+  made.y_range = range(0, 1.08 * Math.max(1e-3, ...top));
+  made.add_tools(hover(entries.map((entry) => entry[1])), new Bokeh.TapTool({ behavior: "inspect" }));
+  legend(made, entries);
+  made.on_event("tap", (event) => {
+    const frame = frames.find(([number]) => number === Math.round(event.x));
+    if (frame) chosen(frame);
+  });
+  await Bokeh.Plotting.show(made, "#frames");
 }
 
 async function showTime(timeline, spans) {
-  const groups = grouped(spans, timeline);
-  let last = 0;
+  let last = 1e-3;
   for (let i = 0; i < timeline.count; i++) last = Math.max(last, spans.stop[i]);
-  const whole = [0, last || 1];
   const around = (frame) => {
     const edge = 0.02 * (frame[3] - frame[2]) || 1;
     return [Math.max(0, frame[2] - edge), frame[3] + edge];
   };
   const first = timeline.frames.find((frame) => !frame[4]);
-  const show = (range) => drawLanes(timeline, spans, groups, range);
-  await drawFrames(timeline, spans);
-  await show(first ? around(first) : whole);
-  element("frames").on("plotly_click", (event) => {
-    const frame = timeline.frames.find((found) => found[0] === event.points[0].x);
-    if (frame) show(around(frame));
-  });
-  element("lanes").on("plotly_relayout", (change) => {
-    const axis = element("lanes").layout.xaxis;
-    if (change["xaxis.autorange"]) show(whole);
-    else if ("xaxis.range[0]" in change || "xaxis.range" in change) show([...axis.range]);
-  });
-  element("all-frames").addEventListener("click", () => show(whole));
+  const { show, shown } = drawLanes(timeline, spans, first ? around(first) : [0, last]);
+  element("all-frames").addEventListener("click", () => show([0, last]));
+  await Promise.all([shown, drawFrames(timeline, spans, (frame) => show(around(frame)))]);
 }
 
 // ---- policies: required arena against latency
 
-function drawFront() {
+const MARKS = [
+  ["winner", "star", 17, "#00735f", (p) => p.winner],
+  ["fits", "circle", 11, "#0077bb", (p) => p.fits && !p.winner],
+  ["does not fit", "x", 11, "#b00020", (p) => !p.fits && !p.winner],
+];
+
+// Points that lie on each other share one name.
+function pointNames(points) {
+  const places = new Map();
+  for (const p of points.filter((found) => found.winner || found.pareto)) {
+    const key = `${p.arena} ${p.latency.toPrecision(4)}`;
+    places.set(key, [...(places.get(key) ?? []), p]);
+  }
+  return [...places.values()].map((found) => ({ ...found[0], name: found.map((p) => p.label).join(", ") }));
+}
+
+function frontText(p) {
+  return (
+    `<b>${escaped(p.label)}</b><br>${bytes(p.arena)} required<br>` +
+    `${ms(p.latency)} on the mean, ${ms(p.p99)} for 99 %`
+  );
+}
+
+function frontFigure(points) {
+  const most = Math.max(data.maps.budget, ...points.map((p) => p.arena));
+  const latencies = points.map((p) => p.latency);
+  const [fastest, slowest] = [Math.min(...latencies), Math.max(...latencies)];
+  const logarithmic = slowest > 3 * fastest;
+  const edge = 0.12 * (slowest - fastest) || 0.05 * slowest;
+  const made = figure("front", {
+    height: 360,
+    x_range: range(0, 1.08 * most),
+    y_range: logarithmic ? range(fastest / 1.4, slowest * 1.4) : range(fastest - edge, slowest + edge),
+    y_axis_type: logarithmic ? "log" : "linear",
+    x_label: "required arena, bytes",
+    y_label: "mean latency, ms",
+  });
+  made.xaxis.formatter = whole_numbers();
+  made.yaxis.formatter = new Bokeh.NumeralTickFormatter({ format: "0,0.[00]" });
+  return made;
+}
+
+async function drawFront() {
   const points = data.policies;
-  const marks = [
-    ["winner", "star", 15, (p) => p.winner],
-    ["fits", "circle", 10, (p) => p.fits && !p.winner],
-    ["does not fit", "x", 9, (p) => !p.fits && !p.winner],
-  ];
-  const colours = { winner: "#00735f", fits: "#0077bb", "does not fit": "#b00020" };
-  const traces = marks.map(([name, symbol, size, of]) => {
-    const mine = points.filter(of);
-    return {
-      type: "scatter",
-      mode: "markers+text",
-      name,
-      x: mine.map((p) => p.arena),
-      y: mine.map((p) => p.latency),
-      text: mine.map((p) => (p.winner || p.pareto ? escaped(p.label) : "")),
-      textposition: "top center",
-      cliponaxis: false,
-      hovertext: mine.map(
-        (p) =>
-          `<b>${escaped(p.label)}</b><br>${bytes(p.arena)} required<br>` +
-          `${ms(p.latency)} on the mean, ${ms(p.p99)} for 99 %`,
-      ),
-      hovertemplate: "%{hovertext}<extra></extra>",
-      marker: { symbol, size, color: colours[name] },
-      showlegend: mine.length > 0,
-    };
-  });
+  const made = frontFigure(points);
   const front = points.filter((p) => p.pareto).sort((a, b) => a.arena - b.arena || b.latency - a.latency);
-  const slowest = Math.max(...points.map((p) => p.latency));
-  const fastest = Math.min(...points.map((p) => p.latency));
-  traces.unshift({
-    type: "scatter",
-    mode: "lines",
-    name: "Pareto front",
-    x: front.map((p) => p.arena),
-    y: front.map((p) => p.latency),
-    line: { shape: "hv", color: "#8a8f98", width: 1.5 },
-    hoverinfo: "skip",
+  const line = made.step({
+    x: front.map((p) => p.arena), y: front.map((p) => p.latency), mode: "after", line_color: "#8a8f98",
   });
-  const spread = slowest > 3 * fastest;
-  const layout = {
-    ...LAYOUT,
-    height: 380,
-    xaxis: { title: { text: "required arena, bytes" }, tickformat: ",", gridcolor: "#f0f2f5" },
-    yaxis: { title: { text: "mean latency, ms" }, type: spread ? "log" : "linear", gridcolor: "#e8ebef" },
-    shapes: [
-      {
-        type: "line",
-        x0: data.maps.budget,
-        x1: data.maps.budget,
-        y0: 0,
-        y1: 1,
-        yref: "paper",
-        line: { color: data.colours.budget, width: 2, dash: "dash" },
-      },
-    ],
-    annotations: [
-      { x: data.maps.budget, y: 1, yref: "paper", yanchor: "top", text: "budget", showarrow: false, xanchor: "left", xshift: 4, font: { color: data.colours.budget } },
-    ],
-  };
-  return Plotly.react("front", traces, layout, OPTIONS);
+  made.add_layout(
+    new Bokeh.Span({
+      location: data.maps.budget, dimension: "height", line_color: data.colours.budget,
+      line_dash: [7, 4], line_width: 2,
+    }),
+  );
+  const entries = MARKS.flatMap(([name, marker, size, color, of]) => {
+    const mine = points.filter(of);
+    if (!mine.length) return [];
+    const source = new Bokeh.ColumnDataSource({
+      data: { x: mine.map((p) => p.arena), y: mine.map((p) => p.latency), text: mine.map(frontText) },
+    });
+    const x = { field: "x" };
+    return [[name, made.scatter({ x, y: { field: "y" }, source, marker, size, color, line_width: 2 })]];
+  });
+  const names = pointNames(points);
+  made.text({
+    x: names.map((p) => p.arena), y: names.map((p) => p.latency), text: names.map((p) => p.name),
+    x_offset: 10, y_offset: -8, text_font: FONT, text_font_size: "12px", text_color: INK,
+  });
+  const budget = made.line({ x: [NaN, NaN], y: [NaN, NaN], line_color: data.colours.budget, line_dash: [7, 4] });
+  made.add_tools(hover(entries.map((entry) => entry[1])));
+  legend(made, [...entries, ["Pareto front", line], ["budget", budget]]);
+  await Bokeh.Plotting.show(made, "#front");
 }
 
 // ---- constants: a search over the rows
@@ -440,23 +540,20 @@ function searchConstants() {
     element("found").textContent = `${count} constants, ${assumed} of them assumed`;
   };
   field.addEventListener("input", show);
-  // The spans are unpacked while Plotly is being read.
-const unpacked = unpack(data.timeline);
-document.addEventListener("DOMContentLoaded", () => show(unpacked));
+  show();
 }
 
 async function show(unpacked) {
+  Bokeh.set_log_level("warn");
   const select = element("map-policy");
   data.maps.shown.forEach((map) => select.add(new Option(`${map.label} (${bytes(map.head)})`)));
   select.addEventListener("change", () => drawMap(select.selectedIndex));
-  drawMap(0);
-  element("map").on("plotly_relayout", redrawMap);
-  await showTime(data.timeline, await unpacked);
-  await drawFront();
   searchConstants();
+  const time = unpacked.then((spans) => showTime(data.timeline, spans));
+  await Promise.all([drawMap(0), drawFront(), time]);
   document.body.dataset.ready = "yes";
 }
 
-// The spans are unpacked while Plotly is being read.
+// The spans are unpacked while the plotting library is being read.
 const unpacked = unpack(data.timeline);
 document.addEventListener("DOMContentLoaded", () => show(unpacked));

@@ -1,4 +1,4 @@
-"""The report: one HTML file that opens offline, with its pictures drawn by Plotly.js."""
+"""The report: one HTML file that opens offline, with its pictures drawn by BokehJS."""
 
 from __future__ import annotations
 
@@ -46,16 +46,14 @@ class Shown:
 
 
 def check_report() -> None:
-    """Raises MissingToolError without Plotly."""
-    if find_spec("plotly") is None:
-        raise MissingToolError(f"report.html: found no plotly, wanted it: {INSTALL}")
+    """Raises MissingToolError without Bokeh."""
+    if find_spec("bokeh") is None:
+        raise MissingToolError(f"report.html: found no bokeh, wanted it: {INSTALL}")
 
 
 def report_page(shown: Shown) -> str:
     """The page as text. Same input, same bytes. Raises what `check_report` raises."""
     check_report()
-    from plotly.offline import get_plotlyjs
-
     folder = files("sim.render.report")
     page = Template((folder / "page.html").read_text("utf-8"))
     comparison = shown.comparison
@@ -63,7 +61,7 @@ def report_page(shown: Shown) -> str:
         title=escape(shown.title),
         subtitle=_subtitle(shown),
         style=(folder / "page.css").read_text("utf-8"),
-        plotly=get_plotlyjs(),
+        library=library(),
         script=(folder / "page.js").read_text("utf-8"),
         data=_embedded(_data(shown)),
         cards=cards(comparison, shown.proven, shown.facts),
@@ -73,6 +71,14 @@ def report_page(shown: Shown) -> str:
         trust=escape(trust(comparison)),
         version=__version__,
     )
+
+
+def library() -> str:
+    """BokehJS and its plotting interface, as they stand in the Python package."""
+    from bokeh.resources import Resources
+
+    found = Resources(mode="inline", components=["bokeh", "bokeh-api"]).js_raw[:2]
+    return "\n".join(text.replace("</script", "<\\/script") for text in found)
 
 
 def _embedded(data: dict[str, Any]) -> str:
