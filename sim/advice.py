@@ -29,25 +29,24 @@ class Stall:
 def largest_stalls(report: Report, program: Program, board: Board, count: int) -> tuple[Stall, ...]:
     """The longest waits of a run, the longest first, each with what to do about it.
 
-    Waits for a transfer are told by tensor; those that may meet any op are told together.
+    Waits with the same cause for the same storage are told together, and so are those that may
+    meet any op; the subject is what is waited for the longest.
     """
     moves = {program.graph.tensors[move.tensor].name: move for move in transfers(program)}
-    waits: dict[tuple[str, str], int] = {}
-    met: dict[str, list[str]] = {}
+    groups: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for (cause, subject), ps in report.longest_stalls():
-        own = subject if subject in moves else ""
-        waits[cause, own] = waits.get((cause, own), 0) + ps
-        if not own:
-            met.setdefault(cause, []).append(subject)
-    worst = sorted(waits.items(), key=lambda item: (-item[1], item[0]))[:count]
+        storage = moves[subject].storage if subject in moves else ""
+        groups.setdefault((cause, storage), []).append((subject, ps))
+    waits = [(cause, sum(ps for _, ps in met), met) for (cause, _), met in groups.items()]
+    waits.sort(key=lambda wait: (-wait[1], wait[0]))
     return tuple(
-        Stall(cause, own or _several(met[cause]), ps, _ADVICE[cause](moves.get(own), board))
-        for (cause, own), ps in worst
+        Stall(cause, _several(met), ps, _ADVICE[cause](moves.get(met[0][0]), board))
+        for cause, ps, met in waits[:count]
     )
 
 
-def _several(subjects: Sequence[str]) -> str:
-    first, *others = subjects
+def _several(met: Sequence[tuple[str, int]]) -> str:
+    (first, _), *others = met
     return f"{first} and {len(others)} other{'s' * (len(others) > 1)}" if others else first
 
 

@@ -11,6 +11,7 @@ from sim.engine.run import play
 from sim.report import Report
 from sim.system import System
 from sim.trace import CAUSES, FETCH_NOT_DONE, PREEMPTED, STORAGE_BUSY
+from sim.transfers import transfers
 from tests.render.test_perfetto import BOARD, PROGRAM
 
 MOVED = next(op.inputs[1] for op in PROGRAM.graph.ops if op.kind == "ASSIGN_VARIABLE")
@@ -34,8 +35,10 @@ def test_every_cause_has_advice(report: Report, cause: str) -> None:
 
 
 def test_the_longest_come_first_and_ops_are_told_together(report: Report) -> None:
-    waits = {(PREEMPTED, "CONV_2D"): 30, (PREEMPTED, "ADD"): 20, (FETCH_NOT_DONE, SPILLED): 40,
-             (STORAGE_BUSY, SPILLED): 10}  # fmt: skip
+    waits = {
+        (PREEMPTED, "CONV_2D"): 30, (PREEMPTED, "ADD"): 20, (FETCH_NOT_DONE, SPILLED): 40,
+        (STORAGE_BUSY, SPILLED): 10,
+    }  # fmt: skip
     found = largest_stalls(replace(report, stalled_on=waits), PROGRAM, BOARD, 2)
     assert [(s.cause, s.subject, s.ps) for s in found] == [
         (PREEMPTED, "CONV_2D and 1 other", 50), (FETCH_NOT_DONE, SPILLED, 40),
@@ -54,3 +57,13 @@ def test_a_much_faster_storage_is_named(report: Report) -> None:
 
 def test_nothing_is_said_where_nothing_waits(report: Report) -> None:
     assert largest_stalls(replace(report, stalled_on={}), PROGRAM, BOARD, 3) == ()
+
+
+def test_waits_for_one_storage_are_told_together(report: Report) -> None:
+    moved = [PROGRAM.graph.tensors[move.tensor].name for move in transfers(PROGRAM)]
+    assert len(set(moved)) > 1
+    waits = {(STORAGE_BUSY, name): n for n, name in enumerate(dict.fromkeys(moved), 1)}
+    (stall,) = largest_stalls(replace(report, stalled_on=waits), PROGRAM, BOARD, 3)
+    assert stall.ps == sum(waits.values())
+    others = len(waits) - 1
+    assert stall.subject == f"{list(waits)[-1][1]} and {others} other{'s' * (others > 1)}"
