@@ -27,6 +27,8 @@ from sim.trace import Trace
 from sim.units import format_time
 
 STALLS_SHOWN = 10
+SCRIPTS = ("figures.js", "map.js", "time.js", "front.js", "page.js")
+"""In this order: each uses what stands before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def report_page(shown: Shown) -> str:
         subtitle=_subtitle(shown),
         style=(folder / "page.css").read_text("utf-8"),
         library=library(),
-        script=(folder / "page.js").read_text("utf-8"),
+        script="\n".join((folder / name).read_text("utf-8") for name in SCRIPTS),
         data=_embedded(_data(shown)),
         cards=cards(comparison, shown.proven, shown.facts),
         stalls=_stalls(comparison),

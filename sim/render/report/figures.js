@@ -1,0 +1,139 @@
+"use strict";
+// What the pictures of the report share: the data, words for numbers, figures and their parts.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const count = (n) => Math.round(n).toLocaleString("en-US");
+const bytes = (n) => `${count(n)} B`;
+const ms = (t) => (t >= 1 ? `${+t.toPrecision(5)} ms` : `${+(t * 1e3).toPrecision(5)} us`);
+const escaped = (text) =>
+  text.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
+const element = (name) => document.getElementById(name);
+const FONT = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
+const INK = "#1a1a2e";
+
+// The figures by the name of their element; tests look here too.
+const figures = {};
+
+function figure(name, { dimensions = "both", x_label = null, y_label = null, ...options }) {
+  const made = Bokeh.Plotting.figure({
+    sizing_mode: "stretch_width",
+    tools: [],
+    outline_line_color: null,
+    ...options,
+  });
+  const zoom = new Bokeh.BoxZoomTool({ dimensions });
+  made.add_tools(
+    zoom,
+    new Bokeh.PanTool({ dimensions }),
+    new Bokeh.WheelZoomTool({ dimensions }),
+    new Bokeh.ResetTool(),
+    new Bokeh.SaveTool({ filename: name }),
+  );
+  made.toolbar.logo = null;
+  made.toolbar.active_drag = zoom;
+  for (const [axis, label] of [[made.xaxis, x_label], [made.yaxis, y_label]]) {
+    Object.assign(axis, {
+      axis_label: label,
+      axis_label_text_font: FONT,
+      axis_label_text_font_style: "normal",
+      major_label_text_font: FONT,
+      axis_line_color: "#bcc4ce",
+      minor_tick_line_color: null,
+    });
+  }
+  made.xgrid.grid_line_color = "#f0f2f5";
+  made.ygrid.grid_line_color = "#e8ebef";
+  figures[name] = made;
+  return made;
+}
+
+const range = (start, end) => new Bokeh.Range1d({ start, end });
+const whole_numbers = () => new Bokeh.NumeralTickFormatter({ format: "0,0" });
+const hover = (renderers) =>
+  new Bokeh.HoverTool({ renderers, tooltips: "<div>@text{safe}</div>", point_policy: "follow_mouse" });
+
+function legend(made, entries) {
+  const items = entries.map(
+    ([label, ...renderers]) => new Bokeh.LegendItem({ label, renderers }),
+  );
+  const added = new Bokeh.Legend({
+    items,
+    orientation: "horizontal",
+    click_policy: "hide",
+    border_line_color: null,
+    label_text_font: FONT,
+    label_text_font_size: "12px",
+    spacing: 10,
+    padding: 2,
+    margin: 2,
+    ncols: 12,
+  });
+  made.add_layout(added, "above");
+}
+
+// Rectangles of one colour: a source that can be filled anew, and what draws it.
+function layer(made, colour, options = {}) {
+  const source = new Bokeh.ColumnDataSource({ data: boxes([]) });
+  const [left, right, bottom, top] = ["left", "right", "bottom", "top"].map((field) => ({ field }));
+  const renderer = made.quad({
+    left, right, bottom, top, source, fill_color: colour, line_color: "#fff", line_width: 0.5, ...options,
+  });
+  return { source, renderer, colour };
+}
+
+// Boxes as [left, right, bottom, top, text] become columns. The first is nowhere: a legend shows it
+// where nothing of a colour is in view.
+function boxes(rows) {
+  const column = (n) => [n === 4 ? "" : NaN, ...rows.map((row) => row[n])];
+  return { left: column(0), right: column(1), bottom: column(2), top: column(3), text: column(4) };
+}
+
+// Names inside of those boxes that have the room for them.
+function nameLayer(made) {
+  const source = new Bokeh.ColumnDataSource({ data: { x: [], y: [], name: [], colour: [] } });
+  made.text({
+    x: { field: "x" }, y: { field: "y" }, text: { field: "name" }, text_color: { field: "colour" }, source,
+    text_align: "center", text_baseline: "middle", text_font: FONT, text_font_size: "11px",
+  });
+  return source;
+}
+
+const CHARACTER = 6.6; // pixels, on the average
+const LINE = 14;
+const DARK = new Set(["#0077bb", "#009988", "#cc3311", "#8c7ae6", "#aa4499", "#882255", "#555555"]);
+
+function named(rows, colour, pixel_x, pixel_y) {
+  const found = { x: [], y: [], name: [], colour: [] };
+  for (const [left, right, bottom, top, , name] of rows) {
+    const room = (right - left) / pixel_x - 12;
+    if (!name || (top - bottom) / pixel_y < LINE || room < CHARACTER * name.length) continue;
+    found.x.push((left + right) / 2);
+    found.y.push((bottom + top) / 2);
+    found.name.push(name);
+    found.colour.push(DARK.has(colour) ? "#fff" : INK);
+  }
+  return found;
+}
+
+function merged(columns) {
+  const found = { x: [], y: [], name: [], colour: [] };
+  for (const part of columns) {
+    for (const key of Object.keys(found)) found[key].push(...part[key]);
+  }
+  return found;
+}
+
+// Calls once a frame of the screen, however often a range changes in between.
+function onView(made, redraw) {
+  let asked = false;
+  const ask = () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      redraw();
+    });
+  };
+  made.x_range.change.connect(ask);
+  made.y_range.change.connect(ask);
+}
