@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sim.memory_map import memory_map
 from sim.program import Program
 
 SHOWN = 4
@@ -28,25 +29,13 @@ class Shortfall:
 
 def shortfall(program: Program, budget_bytes: int) -> Shortfall:
     """Why the program, the smallest that was found, is larger than the budget."""
-    placements, graph = program.plan.placements, program.graph
-    required = program.arena().required
-    live: dict[int, int] = {}
-    for placement in placements:
-        for step in range(placement.claim.start, placement.claim.stop):
-            live[step] = live.get(step, 0) + placement.span.length
-    steps = [s for s in live if 0 <= s < len(graph.ops)]
-    worst = max(steps, key=lambda s: (live[s], -s), default=0)
-    alive = [
-        (f"scratch of op {p.scratch_of}" if p.tensor is None else graph.tensors[p.tensor].name, p)
-        for p in placements
-        if worst in p.claim
-    ]
-    alive.sort(key=lambda found: (-found[1].span.length, found[0]))
+    found = memory_map(program)
+    worst = max(found.steps, key=lambda step: (step.live_bytes, -step.number))
     return Shortfall(
-        smallest_bytes=required,
-        over_bytes=required - budget_bytes,
-        step=worst,
-        kind=graph.ops[worst].kind if graph.ops else "none",
-        alive=tuple((name, p.span.length) for name, p in alive[:SHOWN]),
-        fixed_bytes=required - program.plan.size_bytes,
+        smallest_bytes=found.arena.required,
+        over_bytes=found.arena.required - budget_bytes,
+        step=worst.number,
+        kind=worst.kind,
+        alive=tuple((b.name, b.span.length) for b in found.alive(worst.number)[:SHOWN]),
+        fixed_bytes=found.arena.required - found.peak_bytes,
     )

@@ -14,6 +14,7 @@ from sim.errors import MissingToolError
 from sim.files import write_whole
 from sim.result import Source
 
+REPORT = "report.html"
 TRACED_FRAMES = 100
 """So many of the winner's frames are played once more and kept, if they are not too long:"""
 TRACED_OPS = 200_000
@@ -28,6 +29,14 @@ class Artefacts:
 
     files: tuple[Path, ...]
     missing: tuple[str, ...]
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What to open, and what could not be written, for people."""
+        reports = [path for path in self.files if path.name == REPORT]
+        return [
+            *(("report", path.as_posix()) for path in reports),
+            *(("not written", why) for why in self.missing),
+        ]
 
 
 def write_artefacts(
@@ -68,7 +77,7 @@ def write_artefacts(
     }
     for name, text in texts.items():
         write_whole(directory / name, text)
-    report, picture = directory / "report.html", directory / "memory_map.png"
+    report, picture = directory / REPORT, directory / "memory_map.png"
     label = f"{title}: {found.label(found.best)}"
     pictures: dict[Path, Callable[[], None]] = {
         report: lambda: write_whole(report, report_page(shown)),

@@ -147,7 +147,7 @@ def _deploy(
         show_comparison(found, title)
         show_winner(found)
         shown = replace(deployed, files=(*deployed.files, *artefacts.files))
-        show_facts([*shown.facts(), *(("not written", why) for why in artefacts.missing)])
+        show_facts([*shown.facts(), *artefacts.facts()])
     return OK if found.best.fits(found.goal) and deployed.good else FAILED
 
 

@@ -15,6 +15,8 @@ from sim.render.tables import console, grouped
 from sim.units import format_time
 
 STALLS_SHOWN = 3
+WORTH_TELLING = 1000
+"""Waits that are so many times less than all together are left to the report."""
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.:-=+*#"
 """From the least to the most; the second where the output can't encode the first."""
 SPARKLINE_WIDTH = 76
@@ -33,11 +35,14 @@ def show_winner(comparison: Comparison) -> None:
     peak = found.peak
     out.print(f"peak {grouped(found.peak_bytes)} B at op {peak.number}, {peak.kind}", style="dim")
     stalls = largest_stalls(best.report, best.program, comparison.board, STALLS_SHOWN)
+    total_ps = best.report.total_stall_ps
     if not stalls:
         return
-    total = format_time(best.report.total_stall_ps)
-    out.print(Text(f"\nThe core waits {total} a frame, the longest for", style="bold"))
+    told = f"\nThe core waits {format_time(total_ps)} a frame, the longest for"
+    out.print(Text(told, style="bold"))
     for stall in stalls:
+        if stall.ps * WORTH_TELLING < total_ps:
+            continue
         out.print(f"{format_time(stall.ps):>8}  {stall.cause}, {stall.subject}")
         out.print(Padding(Text(stall.advice, style="dim"), (0, 0, 0, 10), expand=False))
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -96,6 +97,15 @@ def test_every_policy_has_a_picture(site: Path) -> None:
         picture = (site / "policies" / f"{name}.svg").read_text()
         assert picture.startswith("<?xml") and "</svg>" in picture
         assert f'src="{name}.svg"' in (site / "policies" / f"{name}.html").read_text()
+
+
+def test_a_picture_is_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
+    pictures = import_module("generate.pictures")
+    picture = pictures.Picture("ds_cnn", "nucleo_l4r5zi", "baseline", "plan")
+    first = pictures.drawn(picture)
+    pictures.programs.cache_clear()
+    assert pictures.drawn(picture) == first
 
 
 def test_the_hook_itself_is_not_part_of_the_site(site: Path) -> None:

@@ -102,6 +102,9 @@ def drag(page: Any, name: str) -> None:
     page.wait_for_timeout(300)
     found = page.evaluate(RANGE, name)
     assert found == pytest.approx([start + third, end - third], abs=third / 20)
+    page.mouse.dblclick(*page.evaluate(PLACE, [name, (start + end) / 2, (bottom + top) / 2]))
+    page.wait_for_timeout(400)
+    assert page.evaluate(RANGE, name) != found
 
 
 def clicks_a_frame(page: Any) -> None:

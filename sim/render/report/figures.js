@@ -43,6 +43,10 @@ function figure(name, { dimensions = "both", x_label = null, y_label = null, ...
   }
   made.xgrid.grid_line_color = "#f0f2f5";
   made.ygrid.grid_line_color = "#e8ebef";
+  made.on_event("doubletap", () => {
+    made.x_range.reset();
+    made.y_range.reset();
+  });
   figures[name] = made;
   return made;
 }
