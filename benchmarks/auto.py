@@ -10,6 +10,7 @@ scenarios/models.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -76,5 +77,7 @@ def _told(outcome: Outcome, goal: Goal) -> str:
 
 
 if __name__ == "__main__":
-    given = [Path(text) for text in sys.argv[1:]]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.auto", description=__doc__)
+    parser.add_argument("models", nargs="*", type=Path, help=".tflite files (those that ship)")
+    given = parser.parse_args().models
     sys.exit(main(given or [Path("scenarios/models") / f"{name}.tflite" for name in SHIPPED]))

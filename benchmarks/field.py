@@ -10,6 +10,7 @@ are structures of benchmarks.zoo, built into the folder (a temporary one if none
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -135,5 +136,7 @@ def _macs(graph: Graph) -> int:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.field", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, help="where the models are kept")
     with tempfile.TemporaryDirectory() as made:
-        main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(made))
+        main(parser.parse_args().folder or Path(made))

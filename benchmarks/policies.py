@@ -9,6 +9,7 @@ its latency as a change against TFLM's own plan.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -56,5 +57,7 @@ def _cell(outcome: Outcome, base: Outcome) -> str:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.policies", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, help="where the models are kept")
     with tempfile.TemporaryDirectory() as made:
-        main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(made))
+        main(parser.parse_args().folder or Path(made))

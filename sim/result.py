@@ -64,6 +64,7 @@ def comparison_document(
     """What `run` and `compare` print."""
     return {
         **_head(source, comparison.graph, comparison.board, comparison.goal, scenario, seed),
+        "surroundings": _surroundings(comparison),
         "winner": comparison.best.choice.name,
         "shortfall": _shortfall(comparison),
         "results": [
@@ -119,6 +120,20 @@ def _head(
             "runtime": goal.runtime,
             "energy_uj": goal.energy_pj / 10**6 if goal.energy_pj else None,
         },
+    }
+
+
+def _surroundings(comparison: Comparison) -> dict[str, Any]:
+    """What happens meanwhile, as far as it tells one run from another."""
+    workload = comparison.workload
+    return {
+        "arrivals": workload.arrivals.kind,
+        "period_us": microseconds(workload.arrivals.mean_gap_ps),
+        "deadline_us": microseconds(workload.deadline_ps),
+        "camera_buffers": workload.camera.buffers if workload.camera else 0,
+        "background": ", ".join(user.name for user in workload.background),
+        "faults": ", ".join(f"{fault.kind} {fault.on}".strip() for fault in workload.faults),
+        "residents": ", ".join(resident.name for resident in comparison.residents),
     }
 
 

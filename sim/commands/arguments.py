@@ -40,5 +40,5 @@ def choices(texts: Sequence[str] | None) -> tuple[Choice, ...]:
 
 
 def all_policies() -> tuple[Choice, ...]:
-    """Every policy that is registered, without parameters."""
-    return choices(policy_names())
+    """Every policy that is registered, without parameters; the model as it is comes first."""
+    return choices(sorted(policy_names(), key=lambda name: name != "baseline"))

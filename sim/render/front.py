@@ -27,6 +27,10 @@ FAR = 1.6
 FRONT_COLOUR, BASELINE_COLOUR, BUDGET_COLOUR = "0.6", "black", "firebrick"
 
 
+LABEL_WIDTH = 24
+"""Characters of a policy in the table; its setting stands in full below."""
+
+
 def show_front(front: Front, title: str) -> None:
     """The points by arena, each against the unmodified model; their settings below."""
     out, goal = console(), front.goal
@@ -42,7 +46,9 @@ def show_front(front: Front, title: str) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("policy", overflow="ellipsis", no_wrap=True)
     for number, point in enumerate(front.points, 1):
-        table.add_row(str(number), *_row(point, front.baseline), point.choice.label)
+        label = point.choice.label
+        short = label if len(label) <= LABEL_WIDTH else point.choice.brief
+        table.add_row(str(number), *_row(point, front.baseline), short[:LABEL_WIDTH])
     table.add_row("", *_row(front.baseline, front.baseline), "as it is", style="dim")
     out.print(table)
     for number, point in enumerate(front.points, 1):

@@ -206,7 +206,7 @@ def show_inspection(found: Inspection, path: str, board: Board | None) -> None:
     sizes.add_column("")
     sizes.add_column("", justify="right")
     sizes.add_column("")
-    proof = "proven the least" if found.proven else "best found"
+    proof = f"no byte shared; {'proven the least' if found.proven else 'best found'}"
     sizes.add_row("TFLM's own plan", f"{grouped(found.tflm.plan.size_bytes)} B", "")
     sizes.add_row("best placement", f"{grouped(found.packed.plan.size_bytes)} B", proof)
     sizes.add_row(

@@ -30,7 +30,8 @@ def show_winner(comparison: Comparison) -> None:
     out.print(
         Text(f"\nMemory of {comparison.label(best)} over its {len(found.ops)} ops", style="bold")
     )
-    line = sparkline([step.live_bytes for step in found.steps], SPARKLINE_WIDTH)
+    live = [found.of_op(index).live_bytes for index in range(len(found.ops))]
+    line = sparkline(live, SPARKLINE_WIDTH)
     out.print(line if _encodes(out, line) else line.translate(str.maketrans(BLOCKS, ASCII)))
     peak = found.peak
     out.print(f"peak {grouped(found.peak_bytes)} B at op {peak.number}, {peak.kind}", style="dim")
