@@ -100,6 +100,8 @@ def _value(name: str, value: Any) -> str:
         return "-"
     if isinstance(value, int) and name.endswith(("bytes", "macs")):
         return grouped(value)
+    if isinstance(value, float) and name.endswith("_us"):
+        return f"{value:,.6g}" if value < 1000 else f"{value:,.0f}"
     text = value if isinstance(value, str) else written(value)
     return text[:HASH_CHARACTERS] if name.endswith("sha256") else text
 
