@@ -127,7 +127,7 @@ def compare(
     if not alive:
         raise PolicyError("; ".join(o.error for o in outcomes) or "no policy was named")
     winner = min(alive, key=lambda i: (_rank(outcomes[i], goal), _plainness(outcomes[i]), i))
-    pareto = _pareto(outcomes, alive)
+    pareto = _pareto(outcomes, [i for i in alive if _finishes(outcomes[i])])
     return Comparison(graph, board, goal, outcomes, winner, pareto, usage, workload, residents)
 
 
@@ -233,6 +233,11 @@ def _rank(outcome: Outcome, goal: Goal) -> tuple[int, ...]:
         "activations": (arena.activations, latency),
     }
     return (0, int(100 * outcome.report.fate.failed_share), *figures[goal.minimize])
+
+
+def _finishes(outcome: Outcome) -> bool:
+    """Whether some frame came to its end, so that there is a latency."""
+    return outcome.report is not None and outcome.report.fate.done > 0
 
 
 def _plainness(outcome: Outcome) -> int:

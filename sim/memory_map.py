@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from sim.device.cost import group
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import ARRIVAL, timeline
-from sim.graph.rewrite import ASSIGN, READ
 from sim.graph.roles import Roles
 from sim.plan.memory_plan import Placement
 from sim.program import Arena, Program
 from sim.ranges import Range
+from sim.trace import FETCH, SPILL
+from sim.transfers import transfers
 
 INPUT, OUTPUT, COMPUTED, KEPT, COPIED = "input", "output", "computed", "kept", "copied"
 FETCHED, SPILLED, SCRATCH, VARIABLE, UNUSED = "fetched", "spilled", "scratch", "variable", "unused"
@@ -22,8 +23,8 @@ storage, `fetched` ones came from there."""
 
 MOVING = frozenset({"copy", "rearrange", "reshape"})
 """Groups of op kinds that compute nothing."""
-ARRIVES, NO_OP = "input", "unused"
-"""What steps before the first op are called: the inputs arrive, and tensors that no op uses."""
+ARRIVES, NO_OP = "inputs arrive", "tensors that no op uses"
+"""What the steps before the first op are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ class Step:
     kind: str
     live_bytes: int
     top_bytes: int
+
+    @property
+    def where(self) -> str:
+        """The step in words; in models with bodies a step is not just an op of the main graph."""
+        return f"op {self.number}, {self.kind}" if self.number >= 0 else self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ def memory_map(program: Program) -> MemoryMap:
     kinds = {ARRIVAL: ARRIVES, UNUSED_STEP: NO_OP}
     for op, span in sorted(times.ops, key=lambda found: -found[1].length):
         kinds |= dict.fromkeys(range(span.start, span.stop), op.kind)
-    named = _kinds(graph)
+    named = _kinds(program)
     blocks = tuple(_block(graph, named, placed) for placed in program.plan.placements)
     first = min((b.steps.start for b in blocks), default=0)
     steps = tuple(
@@ -114,18 +120,17 @@ def memory_map(program: Program) -> MemoryMap:
 UNUSED_STEP = ARRIVAL - 1
 
 
-def _kinds(graph: Graph) -> dict[int, str]:
+def _kinds(program: Program) -> dict[int, str]:
     """By tensor; what says more comes later and wins."""
+    graph = program.graph
     roles = Roles(graph)
     found = {t.id: KEPT if roles.waits(t.id) else COMPUTED for t in graph.tensors}
     for op in graph.all_ops():
-        if op.kind == READ:
-            found |= dict.fromkeys(op.outputs, FETCHED)
-        elif group(graph, op) in MOVING:
+        if group(graph, op) in MOVING:
             found |= dict.fromkeys(op.outputs, COPIED)
-    for op in graph.all_ops():
-        if op.kind == ASSIGN:
-            found |= dict.fromkeys(op.inputs[1:], SPILLED)
+    moves = transfers(program)
+    found |= {move.tensor: FETCHED for move in moves if move.kind == FETCH}
+    found |= {move.tensor: SPILLED for move in moves if move.kind == SPILL}
     found |= dict.fromkeys(graph.inputs, INPUT) | dict.fromkeys(graph.outputs, OUTPUT)
     return found | {t.id: VARIABLE for t in graph.tensors if t.is_variable}
 
@@ -161,7 +166,8 @@ def explained(program: Program, found: MemoryMap) -> tuple[str, ...]:
     """The peak in words: where it is, what is in use there and why, the largest first."""
     peak, roles = found.peak, Roles(program.graph)
     gap = peak.top_bytes - peak.live_bytes
-    where = f"{peak.top_bytes:,} B at op {peak.number}, {peak.kind}"
+    step = peak.where.replace("op ", "step ", 1) if program.graph.bodies else peak.where
+    where = f"{peak.top_bytes:,} B at {step}"
     between = f", {gap:,} B of them in gaps between blocks" if gap else ""
     lines = [f"{where}{between}"]
     for block in found.alive(peak.number):

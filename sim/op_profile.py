@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sim.graph.graph import Graph, Op
 from sim.graph.macs import macs
 from sim.memory_map import MemoryMap
 from sim.program import Program
@@ -49,7 +50,7 @@ def op_profiles(program: Program, found: MemoryMap, trace: Trace) -> tuple[OpPro
             kind=op.kind,
             inputs=tuple(graph.tensors[t].name for t in op.reads),
             outputs=tuple(graph.tensors[t].name for t in op.outputs),
-            macs=macs(graph, op),
+            macs=_macs(graph, op),
             work_ps=work[step] // frames,
             stall_ps={cause: ps // frames for cause, ps in stalls[step].items()},
             live_bytes=found.of_op(step).live_bytes,
@@ -58,6 +59,12 @@ def op_profiles(program: Program, found: MemoryMap, trace: Trace) -> tuple[OpPro
         )
         for step, op in enumerate(graph.ops)
     )
+
+
+def _macs(graph: Graph, op: Op) -> int:
+    """Of an op and of the bodies that it calls, each once."""
+    inside = (inner for called in op.calls for inner in graph.bodies[called - 1].ops)
+    return macs(graph, op) + sum(_macs(graph, inner) for inner in inside)
 
 
 def _times(trace: Trace) -> tuple[Mapping[int, int], Mapping[int, dict[str, int]], int]:

@@ -15,6 +15,7 @@ from sim.result import Source, read_source
 from sim.scenario import Companion, Scenario
 from sim.seeds import Play
 from sim.system import Resident, input_bytes, taken_bytes
+from sim.trace import is_lane
 from sim.workload.workload import BUS_USE, CORE_USE, Camera
 
 
@@ -70,7 +71,7 @@ def _check(scenario: Scenario, board: Board) -> None:
     workload = scenario.workload
     taken = {CORE_USE, BUS_USE, "camera", *(storage.name for storage in board.storages)}
     for name in (*(c.name for c in scenario.companions), *(u.name for u in workload.background)):
-        if name in taken:
+        if name in taken or is_lane(name):
             raise PolicyError(f"name: found {name!r}, wanted one that nobody else has")
         taken.add(name)
     for user in workload.background:

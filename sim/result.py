@@ -22,6 +22,7 @@ from sim.program import Arena, Program
 from sim.report import Fate, Report
 from sim.seeds import Figure, Spread
 from sim.statistics import Distribution
+from sim.units import microseconds
 
 SCHEMA_VERSION = 2
 STALLS_TOLD = 10
@@ -124,16 +125,18 @@ def _head(
 
 
 def _surroundings(comparison: Comparison) -> dict[str, Any]:
-    """What happens meanwhile, as far as it tells one run from another."""
+    """What happens meanwhile: the outlines, and a hash of all of it."""
     workload = comparison.workload
+    roles = [(resident.name, resident.role) for resident in comparison.residents]
     return {
         "arrivals": workload.arrivals.kind,
         "period_us": microseconds(workload.arrivals.mean_gap_ps),
         "deadline_us": microseconds(workload.deadline_ps),
         "camera_buffers": workload.camera.buffers if workload.camera else 0,
-        "background": ", ".join(user.name for user in workload.background),
-        "faults": ", ".join(f"{fault.kind} {fault.on}".strip() for fault in workload.faults),
-        "residents": ", ".join(resident.name for resident in comparison.residents),
+        "background": ", ".join(user.name for user in workload.background) or None,
+        "faults": ", ".join(f"{f.kind} {f.on}".strip() for f in workload.faults) or None,
+        "residents": ", ".join(resident.name for resident in comparison.residents) or None,
+        "sha256": hashlib.sha256(repr((workload, roles, comparison.usage)).encode()).hexdigest(),
     }
 
 
@@ -259,11 +262,6 @@ def _spread(spread: Spread) -> dict[str, Any]:
         "missed_share": figure(spread.missed),
         "energy_uj": figure(spread.energy_pj, 10**6),
     }
-
-
-def microseconds(ps: int) -> float:
-    """Picoseconds as microseconds; exact to the picosecond."""
-    return ps / 10**6
 
 
 def plain(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,25 @@ OUTAGES = {"removed": "card removed", "link_down": "link down", "host_absent": "
 LOSSES = (CRC_ERROR, LINK_LOST, QUEUE_FULL, NO_BUFFER, TOO_LATE, BROWNED_OUT, *OUTAGES.values())
 """Why a frame was lost; a closed list. A transfer whose bytes came to harm has one as its cause."""
 
+DMA, FRAMES = "DMA", "frames"
+"""Lanes that pictures add to the actors: what DMA carries, and each model's frames."""
+
+
+def frames_lane(model: str) -> str:
+    """The lane of a model's frames."""
+    return FRAMES if model == CORE else f"{model} {FRAMES}"
+
+
+def dma_lane(number: int) -> str:
+    """The lane of what DMA carries, counted from 0 where several transfers go on at a time."""
+    return f"{DMA} {number + 1}" if number else DMA
+
+
+def is_lane(name: str) -> bool:
+    """Whether a picture may call a lane so that is nobody's name."""
+    return name == DMA or name.startswith(f"{DMA} ") or name.rsplit(" ", maxsplit=1)[-1] == FRAMES
+
+
 OTHERS = -1
 """The frame of what no frame asked for."""
 

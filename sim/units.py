@@ -108,6 +108,11 @@ def bytes_to_ps(nbytes: int, bytes_per_s: int) -> int:
     return -(-nbytes * PS_PER_S // bytes_per_s)
 
 
+def microseconds(ps: int) -> float:
+    """Picoseconds as microseconds; exact to the picosecond."""
+    return ps / 10**6
+
+
 def format_bytes(nbytes: int) -> str:
     """Text like "512 B" or "1.5 MiB": powers of two, at most one decimal."""
     return _format(nbytes, (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1)))

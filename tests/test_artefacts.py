@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sim.cli import main
+from sim.files import write_whole
 from sim.graph.tflite_writer import write
 from tests.graphs import unet
 from tests.render.test_report_page import data_of
@@ -97,6 +98,7 @@ def test_the_same_run_writes_the_same_bytes(out: Path, tmp_path: Path) -> None:
 def test_without_the_libraries_the_rest_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    write_whole(tmp_path / "out" / "report.html", "of an earlier run")
     for module in ("sim.render.plot", "sim.render.report.page"):
         monkeypatch.setattr(f"{module}.find_spec", lambda _: None)
     out = ran(tmp_path)

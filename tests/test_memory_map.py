@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.device.loader import load_board
-from sim.graph.graph import Graph
+from sim.graph.graph import Graph, Table
+from sim.graph.roles import Roles
 from sim.memory_map import (
     COMPUTED,
     COPIED,
@@ -24,6 +26,7 @@ from sim.memory_map import (
 )
 from sim.policy import Goal, parse_choice
 from sim.program import Program, pack_graph, place
+from tests.graph.control_flow import call_once_graph, two_ifs_graph, while_graph
 from tests.graphs import Net, unet
 from tests.strategies import graphs, spilled
 
@@ -103,3 +106,46 @@ def test_a_gap_at_the_peak_is_told() -> None:
     assert explained(program, memory_map(program))[0] == (
         "192 B at op 0, RELU, 64 B of them in gaps between blocks"
     )
+
+
+def told(program: Program) -> tuple[str, list[str]]:
+    first, *others = explained(program, memory_map(program))
+    return first, [line.split(": ")[1] for line in others]
+
+
+def test_the_steps_of_bodies_are_explained_as_well() -> None:
+    """The peak lies in the loop's body, where one convolution writes what the next one reads."""
+    where, reasons = told(place(while_graph()))
+    assert " B at step " in where and where.endswith("CONV_2D")
+    for role in ("written here", "read here"):
+        assert any(role in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("graph", [while_graph(), two_ifs_graph(), call_once_graph()])
+def test_what_an_op_of_the_main_graph_holds_is_told_as_used(graph: Graph) -> None:
+    """What an op reads and writes does not wait, wherever bodies have shifted the steps."""
+    found, roles = memory_map(place(graph)), Roles(graph)
+    for op, steps in zip(graph.ops, found.ops, strict=True):
+        used = {b.tensor for b in found.blocks} & {*op.reads, *op.outputs}
+        texts = [roles.at(tensor, steps.stop - 1).text for tensor in used]
+        assert set(texts) <= {"read here", "written here"}
+
+
+def test_before_the_first_op_the_inputs_arrive() -> None:
+    net = Net()
+    x = net.input(1, 64)
+    program = place(net.graph(x))
+    assert explained(program, memory_map(program))[0] == "64 B at inputs arrive"
+
+
+def test_a_models_own_variable_is_not_spilled() -> None:
+    """Without a container nothing moves; the reader and the writer are ops like others."""
+    net = Net()
+    x = net.input(1, 16)
+    handle, value = net.tensor((), "RESOURCE"), net.like(x)
+    net.op("VAR_HANDLE", [], [handle], Table("VarHandleOptions", {"shared_name": "own"}))
+    net.op("READ_VARIABLE", [handle], [value], Table("ReadVariableOptions"))
+    total = net.add(x, value)
+    net.op("ASSIGN_VARIABLE", [handle, total], [], Table("AssignVariableOptions"))
+    program = place(net.graph(net.relu(total)))
+    assert not {SPILLED, FETCHED} & set(kinds(program).values())

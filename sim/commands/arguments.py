@@ -24,6 +24,8 @@ def model_on_board(options: argparse.Namespace) -> tuple[Source, Graph, Board, G
         sram = parse_size(options.sram) if options.sram else board.largest_usable_bytes
     except UnitError as error:
         raise SpillwayError(f"--sram: {error}") from None
+    if not sram:
+        raise SpillwayError(f"--sram: found {options.sram!r}, wanted a size above 0")
     return source, graph, board, Goal(sram, options.minimize, options.kernels, options.runtime)
 
 

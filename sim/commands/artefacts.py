@@ -89,6 +89,7 @@ def write_artefacts(
             draw()
         except MissingToolError as error:
             missing.append(str(error))
+            path.unlink(missing_ok=True)  # of an earlier run
         else:
             written.append(path)
     return Artefacts(tuple(written), tuple(missing))

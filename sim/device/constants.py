@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from operator import attrgetter
 from typing import Any
@@ -43,9 +44,19 @@ def constants(board: Board) -> tuple[Constant, ...]:
 
 
 def digest(board: Board) -> str:
-    """SHA-256 of all numbers, by which results of an edited board are told apart."""
-    lines = (f"{constant.path} {constant.number!r}\n" for constant in constants(board))
-    return sha256("".join(lines).encode()).hexdigest()
+    """SHA-256 of all that a board is, by which results of an edited one are told apart.
+
+    Notes and sources don't count.
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(v) for key, v in value.items() if key not in ("sources", "note")}
+        if isinstance(value, frozenset):
+            return sorted(value)
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return sha256(json.dumps(plain(asdict(board)), sort_keys=True).encode()).hexdigest()
 
 
 def _sections(board: Board) -> Iterator[tuple[str, Any, Mapping[str, Field], Sources]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +61,10 @@ def read_result(path: str | Path) -> dict[str, Any]:
     return _checked(file, found)
 
 
+LARGEST = 1e300
+"""A number from there on is no figure; NaN is not below it either."""
+
+
 def _refused(constant: str) -> Any:
     raise ValueError(constant)
 
@@ -98,7 +101,7 @@ def _check(file: Path, where: str, found: Any, wanted: Any) -> None:
             raise _wrong(file, where, found, "a list")
     elif not isinstance(wanted, Mapping):
         right = (int, float) if wanted is float else (wanted,)
-        if type(found) not in right or (type(found) is float and not isfinite(found)):
+        if type(found) not in right or (type(found) is float and not abs(found) < LARGEST):
             raise _wrong(file, where, found, WORDS[wanted])
     elif not isinstance(found, dict):
         raise _wrong(file, where, found, "an object")

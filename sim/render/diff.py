@@ -57,6 +57,7 @@ SENTENCES = {
     WORSE: "{policy} fits in {document}; its {figure} is {found}, {more} than {rival}'s.",
     EQUAL: "{policy} is as good as {rival} in {document}, which is plainer or was asked for first.",
 }
+SURROUNDINGS = "surroundings."
 SMALL = 1000
 """Parts of a change this many times smaller than the largest are told as one."""
 
@@ -89,10 +90,18 @@ def _entries(entries: Iterable[Changed]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("", "A", "B"):
         table.add_column(name, overflow="fold")
-    for entry in entries:
+    for entry in _worth_telling(entries):
         name = _words(entry.name.replace(".", " "))
         table.add_row(name, _value(entry.name, entry.a), _value(entry.name, entry.b))
     return table
+
+
+def _worth_telling(entries: Iterable[Changed]) -> list[Changed]:
+    """All but the hash of the surroundings where they differ in something with a name."""
+    found = list(entries)
+    named = [entry for entry in found if entry.name.startswith(SURROUNDINGS)]
+    hashed = f"{SURROUNDINGS}sha256"
+    return [entry for entry in found if entry.name != hashed or len(named) == 1]
 
 
 def _value(name: str, value: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sim.device.board import Board
-from sim.trace import CARRY, FETCH, FILL, SPILL, Span, Trace
+from sim.trace import CARRY, FETCH, FILL, SPILL, Span, Trace, dma_lane
 
 
 def with_dma(trace: Trace, board: Board) -> Trace:
@@ -21,8 +21,8 @@ def with_dma(trace: Trace, board: Board) -> Trace:
     for span in carried:
         lane = next((n for n, ps in enumerate(free_ps) if ps <= span.start_ps), len(free_ps))
         free_ps[lane : lane + 1] = [span.stop_ps]
-        added.append(replace(span, actor=_name(lane)))
-    lanes = tuple(_name(lane) for lane in range(len(free_ps)))
+        added.append(replace(span, actor=dma_lane(lane)))
+    lanes = tuple(dma_lane(lane) for lane in range(len(free_ps)))
     spans = sorted((*trace.spans, *added), key=lambda span: span.stop_ps)
     core, *others = trace.actors
     return Trace(tuple(spans), trace.records, (core, *lanes, *others))
@@ -33,7 +33,3 @@ def _carried(trace: Trace, served: set[str]) -> Iterator[Span]:
         of_storage = span.kind in (SPILL, FETCH) and span.actor in served
         if (of_storage or span.kind in (FILL, CARRY)) and span.duration_ps:
             yield span
-
-
-def _name(lane: int) -> str:
-    return f"DMA {lane + 1}" if lane else "DMA"

@@ -17,7 +17,7 @@ def plot_map(found: MemoryMap, budget_bytes: int, title: str, path: str) -> None
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        draw_map(axes, found, budget_bytes)
+        _draw_map(axes, found, budget_bytes)
         axes.set_title(title, loc="left")
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=7, frameon=False)
@@ -25,11 +25,8 @@ def plot_map(found: MemoryMap, budget_bytes: int, title: str, path: str) -> None
     save_plot(path, SIZE, draw)
 
 
-def draw_map(axes: Any, found: MemoryMap, budget_bytes: int | None = None) -> None:
-    """The map into a Matplotlib axes: blocks by kind, what the runtime takes, the budget, the peak.
-
-    Without a budget what the runtime takes is left out too.
-    """
+def _draw_map(axes: Any, found: MemoryMap, budget_bytes: int) -> None:
+    """Blocks by kind, what is in use, what the runtime takes, the budget and the peak."""
     for kind in KINDS:
         mine = [block for block in found.blocks if block.kind == kind]
         axes.bar(
@@ -44,16 +41,15 @@ def draw_map(axes: Any, found: MemoryMap, budget_bytes: int | None = None) -> No
     live = [step.live_bytes for step in found.steps]
     axes.step(numbers, live, where="mid", color=IN_USE, linestyle=":", label="in use")
     left, right = numbers[0] - 0.5, numbers[-1] + 0.5
-    top = found.peak_bytes
-    if budget_bytes is not None:
-        own = found.arena.required - found.peak_bytes
-        axes.bar(left, own, right - left, found.peak_bytes, align="edge", color=RUNTIME, alpha=0.45,
-                 label="the runtime's own")  # fmt: skip
-        axes.axhline(budget_bytes, color=BUDGET, linestyle="--", label="budget")
-        top = max(found.arena.required, budget_bytes)
+    own = found.arena.required - found.peak_bytes
+    axes.bar(
+        left, own, right - left, found.peak_bytes,
+        align="edge", color=RUNTIME, alpha=0.45, label="the runtime's own",
+    )  # fmt: skip
+    axes.axhline(budget_bytes, color=BUDGET, linestyle="--", label="budget")
     _mark_peak(axes, found, left, right)
     axes.set_xlim(left, right)
-    axes.set_ylim(0, 1.08 * max(1, top))
+    axes.set_ylim(0, 1.08 * max(1, found.arena.required, budget_bytes))
     axes.set_xlabel("step (op)")
     axes.set_ylabel("bytes of the arena")
     axes.yaxis.set_major_formatter("{x:,.0f}")

@@ -12,6 +12,7 @@ from sim.memory_map import MemoryMap
 from sim.op_profile import OpProfile
 from sim.program import Program
 from sim.trace import CAUSES, SPILL
+from sim.units import microseconds
 
 OP_COLUMNS = (
     "step", "kind", "inputs", "outputs", "macs", "compute_us", "stall_us", "stalls",
@@ -30,11 +31,11 @@ def ops_csv(profiles: Iterable[OpProfile]) -> str:
 
 def _op(profile: OpProfile) -> tuple[object, ...]:
     move, stalls = profile.transfer, profile.stall_ps
-    waits = "; ".join(f"{c} {_us(stalls[c])}" for c in CAUSES if stalls.get(c))
+    waits = "; ".join(f"{c} {microseconds(stalls[c])}" for c in CAUSES if stalls.get(c))
     return (
         profile.step, profile.kind, " ".join(profile.inputs), " ".join(profile.outputs),
-        profile.macs, _us(profile.work_ps), _us(sum(stalls.values())), waits, profile.live_bytes,
-        profile.top_bytes,
+        profile.macs, microseconds(profile.work_ps), microseconds(sum(stalls.values())), waits,
+        profile.live_bytes, profile.top_bytes,
         *((move.kind, move.storage, move.nbytes) if move is not None else ("", "", 0)),
     )  # fmt: skip
 
@@ -61,10 +62,6 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _us(ps: int) -> float:
-    return ps / 10**6
 
 
 COLD_TO_HOT = (
@@ -97,7 +94,7 @@ def node_data(program: Program, profiles: Sequence[OpProfile], found: MemoryMap)
 
     return {
         "peak_bytes.json": told("bytes in use", lambda p: p.live_bytes, hot=True),
-        "latency_us.json": told("latency, us", lambda p: _us(p.latency_ps), hot=True),
+        "latency_us.json": told("latency, us", lambda p: microseconds(p.latency_ps), hot=True),
         "where.json": told("where it lies", place, hot=False),
     }
 

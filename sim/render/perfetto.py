@@ -8,29 +8,32 @@ from typing import Any
 
 from sim.memory_map import memory_map
 from sim.program import Program
-from sim.trace import COMPUTE, CORE, FETCH, SPILL, STALL, Frame, Span, Trace
+from sim.trace import COMPUTE, CORE, FETCH, SPILL, STALL, Frame, Span, Trace, frames_lane
 from sim.transfers import transfers
-from sim.units import PS_PER_S
+from sim.units import PS_PER_S, microseconds
 
 PROCESS = 1
-FRAMES = "frames"
 Event = dict[str, Any]
 
 
 def perfetto(trace: Trace, program: Program, title: str) -> dict[str, Any]:
-    """The document: a track for each actor and one for the frames, times in microseconds.
+    """The document: a track for each actor and one for each model's frames, in microseconds.
 
-    Stalls are named by their cause. Counters tell the arena's bytes in use, of the main model, and
-    what each storage moves a second; arrows lead from a spill to the fetches of the same slot.
+    Stalls are named by their cause; a frame that was lost while another one ran is an instant.
+    Counters tell the arena's bytes in use, of the main model, and what each storage moves a second;
+    arrows lead from a spill to the fetches of the same slot.
     """
-    actors = (FRAMES, *trace.actors)
+    models = dict.fromkeys((CORE, *(frame.model for frame in trace.records)))
+    actors = (*(frames_lane(model) for model in models), *trace.actors)
     tracks = {actor: number for number, actor in enumerate(actors, 1)}
     events: list[Event] = [_named("process_name", title, 0)]
     for actor, track in tracks.items():
         events.append(_named("thread_name", actor, track))
         order: Event = {"sort_index": track}
         events.append({**_meta("thread_sort_index", track), "args": order})
-    events += (_frame(frame, tracks[FRAMES]) for frame in _apart(trace.records))
+    for model in models:
+        own = [frame for frame in trace.records if frame.model == model]
+        events += _frames(own, tracks[frames_lane(model)])
     events += (_span(span, tracks[span.actor]) for span in trace.spans)
     events += _arena(trace, program)
     events += _rates(trace)
@@ -46,16 +49,12 @@ def _named(what: str, name: str, track: int) -> Event:
     return {**_meta(what, track), "args": {"name": name}}
 
 
-def _us(ps: int) -> float:
-    return ps / 10**6
-
-
 def _slice(track: int, name: str, kind: str, start_ps: int, stop_ps: int, args: Event) -> Event:
     """A slice whose start and duration add up, in a reader's floating point, to just its end.
 
     Otherwise slices that follow each other would overlap by a rounding error.
     """
-    start, stop = _us(start_ps), _us(stop_ps)
+    start, stop = microseconds(start_ps), microseconds(stop_ps)
     duration = stop - start
     while start + duration > stop:
         duration = nextafter(duration, 0)
@@ -80,24 +79,35 @@ def _span(span: Span, track: int) -> Event:
     return _slice(track, name, span.kind, span.start_ps, span.stop_ps, args)
 
 
-def _apart(frames: Sequence[Frame]) -> Iterator[Frame]:
-    """Frames of which each begins when the one before has ended, as slices of a track have to."""
+def _frames(frames: Sequence[Frame], track: int) -> Iterator[Event]:
+    """A model's frames, each beginning when the one before has ended, as slices have to.
+
+    Those that wait, or are lost while another one runs, are told at the instant of their end.
+    """
     at_ps = 0
     for frame in sorted(frames, key=lambda f: (f.start_ps, f.stop_ps)):
+        name = f"frame {frame.number}" + (f": {frame.lost}" if frame.lost else "")
+        arrived = microseconds(frame.arrived_ps)
+        args = {"arrived_us": arrived, "lost": frame.lost, "runs": frame.runs}
         if frame.start_ps >= at_ps:
             at_ps = frame.stop_ps
-            yield frame
-
-
-def _frame(frame: Frame, track: int) -> Event:
-    whose = "" if frame.model == CORE else f"{frame.model} "
-    name = f"{whose}frame {frame.number}" + (f": {frame.lost}" if frame.lost else "")
-    args = {"arrived_us": _us(frame.arrived_ps), "lost": frame.lost, "runs": frame.runs}
-    return _slice(track, name, "frame", frame.start_ps, frame.stop_ps, args)
+            yield _slice(track, name, "frame", frame.start_ps, frame.stop_ps, args)
+        else:
+            yield {
+                "ph": "i", "name": name, "cat": "frame", "ts": microseconds(frame.stop_ps),
+                "pid": PROCESS, "tid": track, "s": "t", "args": args,
+            }  # fmt: skip
 
 
 def _counter(name: str, at_ps: int, **values: float) -> Event:
-    return {"ph": "C", "name": name, "ts": _us(at_ps), "pid": PROCESS, "tid": 0, "args": values}
+    return {
+        "ph": "C",
+        "name": name,
+        "ts": microseconds(at_ps),
+        "pid": PROCESS,
+        "tid": 0,
+        "args": values,
+    }
 
 
 def _arena(trace: Trace, program: Program) -> Iterator[Event]:
@@ -146,7 +156,7 @@ def _arrow(phase: str, number: int, span: Span, tracks: dict[str, int]) -> Event
         "id": number,
         "name": "slot",
         "cat": "slot",
-        "ts": _us(span.start_ps),
+        "ts": microseconds(span.start_ps),
         "pid": PROCESS,
         "tid": tracks[span.actor],
     }

@@ -84,14 +84,15 @@ def _row(comparison: Comparison, index: int, outcome: Outcome, first: int) -> It
         return (mark, comparison.label(outcome), Text("failed", style="red"), *[""] * 6)
     fits = outcome.fits(comparison.goal)
     latency, report = outcome.report.latency.mean_ps, outcome.report
-    change = f"{100 * (latency - first) / first:+.1f} %" if first else ""
+    done = report.fate.done
+    change = f"{100 * (latency - first) / first:+.1f} %" if first and done else ""
     return (
         mark,
         Text(comparison.label(outcome), style="bold" if index == comparison.winner else ""),
         Text("yes", style="green") if fits else Text("no", style="red"),
         grouped(outcome.arena.required),
         f"{100 * outcome.arena.required / comparison.goal.sram_bytes:.0f} %",
-        format_time(latency),
+        format_time(latency) if done else "-",
         change,
         format_time(report.total_stall_ps) if report.total_stall_ps else "-",
         grouped(report.moved_bytes) if report.moved_bytes else "-",

@@ -34,7 +34,7 @@ def show_winner(comparison: Comparison) -> None:
     line = sparkline(live, SPARKLINE_WIDTH)
     out.print(line if _encodes(out, line) else line.translate(str.maketrans(BLOCKS, ASCII)))
     peak = found.peak
-    out.print(f"peak {grouped(found.peak_bytes)} B at op {peak.number}, {peak.kind}", style="dim")
+    out.print(f"peak {grouped(found.peak_bytes)} B at {peak.where}", style="dim")
     stalls = largest_stalls(best.report, best.program, comparison.board, STALLS_SHOWN)
     total_ps = best.report.total_stall_ps
     if not stalls:

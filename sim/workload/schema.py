@@ -7,7 +7,6 @@ from dataclasses import replace
 from sim.device.schema import (
     BEHAVIOUR,
     BOOLEAN,
-    BYTES,
     COUNT,
     DURATION,
     SHARE,
@@ -89,7 +88,7 @@ SCENARIO = (
 )  # fmt: skip
 
 GOAL = (
-    Field("sram", "sram_bytes", unsourced(BYTES), "for the arena (the largest bank)", False),
+    Field("sram", "sram_bytes", unsourced(SOME_BYTES), "for the arena (the largest bank)", False),
     Field("minimize", "minimize", choice(MINIMIZE), "what is to be least (latency)", False),
     Field(
         "energy", "energy_pj", unsourced(quantity(ENERGY, positive=True)),

@@ -32,4 +32,8 @@ def test_the_values_have_their_units() -> None:
 def test_an_edited_board_has_another_digest() -> None:
     board = load_board("arduino_portenta_h7")
     assert digest(board) == digest(load_board("arduino_portenta_h7"))
+    (first, *others) = board.storages
+    slow = replace(board, storages=(replace(first, dma=not first.dma), *others))
+    assert digest(slow) != digest(board)
+    assert digest(replace(board, note="other words", sources={})) == digest(board)
     assert digest(replace(board, bus_bytes_per_s=1 + board.bus_bytes_per_s)) != digest(board)

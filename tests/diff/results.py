@@ -10,7 +10,8 @@ import pytest
 
 from sim.cli import main
 from sim.diff.figures import Figure
-from sim.result import SCHEMA_VERSION, microseconds
+from sim.result import SCHEMA_VERSION
+from sim.units import microseconds
 
 Values = dict[str, Any]
 

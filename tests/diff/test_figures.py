@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.diff.figures import NEVER_RAN, figures, nanojoules, picoseconds
-from sim.result import microseconds
 from sim.trace import CAUSES, LOSSES
+from sim.units import microseconds
 from tests.diff.results import Values, adds_up, entry, fate
 
 times = st.integers(0, 2**50)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -70,10 +71,11 @@ def test_each_event_has_what_its_phase_needs(events: list[dict[str, Any]]) -> No
         "M": {"name", "pid", "tid", "args"},
         "X": {"name", "cat", "ts", "dur", "pid", "tid", "args"},
         "C": {"name", "ts", "pid", "args"},
+        "i": {"name", "ts", "pid", "tid", "s"},
         "s": {"name", "cat", "id", "ts", "pid", "tid"},
         "f": {"name", "cat", "id", "ts", "pid", "tid", "bp"},
     }
-    assert {event["ph"] for event in events} == set(needed)
+    assert {event["ph"] for event in events} <= set(needed)
     for event in events:
         assert needed[event["ph"]] <= event.keys()
         assert event.get("ts", 0) >= 0 and event.get("dur", 0) >= 0
@@ -93,7 +95,7 @@ def test_no_slice_is_left_out(trace: Trace, events: list[dict[str, Any]]) -> Non
 
 def test_every_actor_has_a_track_with_its_name(trace: Trace, events: list[dict[str, Any]]) -> None:
     names = {e["tid"]: e["args"]["name"] for e in of(events, "M") if e["name"] == "thread_name"}
-    assert list(names.values()) == ["frames", *trace.actors]
+    assert list(names.values()) == ["frames", "words frames", *trace.actors]
     assert {event["tid"] for event in of(events, "X")} <= set(names)
 
 
@@ -120,3 +122,18 @@ def test_arrows_lead_from_a_spill_to_its_fetch(events: list[dict[str, Any]]) -> 
         assert spill["args"]["frame"] == fetch["args"]["frame"]
         assert spill["end"] <= fetch["ts"]
         assert spill["args"]["bytes"] == fetch["args"]["bytes"]
+
+
+def test_no_frame_is_left_out() -> None:
+    """A resident of higher priority runs all the time, while the main model's frames go on."""
+    busy = Resident(
+        "words", WORDS.program, Role("own", arrivals=Arrivals(PERIODIC, MS), priority=1)
+    )
+    load = Workload(arrivals=Arrivals(PERIODIC, 10 * MS), queue=1)
+    crowded = traced(System(PROGRAM, load, (busy,)), BOARD, frames=5, seed=0)
+    found = perfetto(crowded, PROGRAM, "crowded")["traceEvents"]
+    names = {e["tid"]: e["args"]["name"] for e in found if e["name"] == "thread_name"}
+    told = Counter(names[e["tid"]] for e in found if e.get("cat") == "frame")
+    wanted = Counter(record.model for record in crowded.records)
+    assert told == {"frames": wanted["core"], "words frames": wanted["words"]}
+    assert wanted["core"] == 5

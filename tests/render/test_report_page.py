@@ -19,6 +19,7 @@ from sim.render.report.page import Shown, library, report_page
 from sim.render.report.timeline import category, packed_timeline
 from sim.system import System
 from sim.trace import STALL, Trace
+from sim.workload.workload import Fault
 from tests.render.test_perfetto import BOARD, GOAL, GRAPH, WORDS, WORKLOAD
 
 pytest.importorskip("bokeh")
@@ -137,3 +138,26 @@ def test_each_policy_that_runs_has_a_map(found: Comparison, page: str) -> None:
         assert (drawn["head"], drawn["required"]) == (
             outcome.arena.activations, outcome.arena.required,
         )  # fmt: skip
+
+
+def test_where_no_frame_came_to_its_end(found: Comparison, trace: Trace) -> None:
+    """The card is out all the time: what needs it has no latency and is no best of anything."""
+    away = replace(WORKLOAD, faults=(Fault("removed", "sd", at_ps=(0,), lasts_ps=10**15),))
+    lost = compare(GRAPH, BOARD, GOAL, CHOICES[:2], play, frames=5, workload=away)
+    dead = next(i for i, o in enumerate(lost.outcomes) if o.choice.name == "spill")
+    assert lost.outcomes[dead].report is not None and not lost.outcomes[dead].report.fate.done
+    assert lost.pareto == {1 - dead}
+    only = replace(lost, winner=dead)
+    page = report_page(Shown("lost", "m.tflite", only, trace, None, []))
+    assert [point["label"] for point in data_of(page)["policies"]] == ["baseline"]
+    assert '<div class="card bad" id="card-latency"><h3>latency</h3><b>-</b>' in page
+    assert "No frame came to its end" in page
+
+
+def test_maps_that_are_too_large_are_told(
+    found: Comparison, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.render.report.maps.BLOCKS_MAX", 0)
+    maps = data_of(report_page(shown(found, trace)))["maps"]
+    assert [m["label"] for m in maps["shown"]] == [found.label(found.best)]
+    assert len(maps["left_out"]) == 1

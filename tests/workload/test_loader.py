@@ -157,6 +157,8 @@ MODEL = Path(__file__).parents[2] / "scenarios/models/ds_cnn.tflite"
         ("storages: {floppy: {loss: 0.1}}", "storage: found 'floppy'"),
         ("background: {sd: {uses: core, period: 1 s, work: 1 us}}", "name: found 'sd', wanted one"),
         ("also: {core: {model: m.tflite, passes: 1}}", "name: found 'core', wanted one"),
+        ("background: {DMA: {uses: core, period: 1 s, work: 1 us}}", "name: found 'DMA', wanted"),
+        ("background: {frames: {uses: core, period: 1 s, work: 1 us}}", "found 'frames', wanted"),
         ("background: {a: {uses: floppy, period: 1 s, reads: 1 B}}", "storage: found 'floppy'"),
         ("faults: [{kind: removed, storage: floppy, at: [1 s]}]", "storage: found 'floppy'"),
         ("camera: {buffers: 2, fill: 1 ms, memory: attic}", "memory: found 'attic'"),

@@ -41,6 +41,8 @@ def _cards(comparison: Comparison, proven: bool | None) -> Iterator[str]:
 
 
 def _latency(comparison: Comparison, report: Report) -> str:
+    if not report.fate.done:
+        return _card("latency", "-", "no frame came to its end", BAD)
     mean_ps, p99_ps = report.latency.mean_ps, report.latency.p99_ps
     deadline_ps = comparison.workload.deadline_ps
     if not deadline_ps:

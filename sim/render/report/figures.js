@@ -5,6 +5,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const count = (n) => Math.round(n).toLocaleString("en-US");
 const bytes = (n) => `${count(n)} B`;
 const ms = (t) => (t >= 1 ? `${+t.toPrecision(5)} ms` : `${+(t * 1e3).toPrecision(5)} us`);
+const instant = (t) => `${t.toLocaleString("en-US", { maximumFractionDigits: 3 })} ms`;
 const escaped = (text) =>
   text.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
 const element = (name) => document.getElementById(name);
@@ -16,6 +17,7 @@ const figures = {};
 
 function figure(name, { dimensions = "both", x_label = null, y_label = null, ...options }) {
   const made = Bokeh.Plotting.figure({
+    name,
     sizing_mode: "stretch_width",
     tools: [],
     outline_line_color: null,
@@ -56,6 +58,12 @@ const whole_numbers = () => new Bokeh.NumeralTickFormatter({ format: "0,0" });
 const hover = (renderers) =>
   new Bokeh.HoverTool({ renderers, tooltips: "<div>@text{safe}</div>", point_policy: "follow_mouse" });
 
+// As many entries in a row as there is room for.
+function columns(name, entries) {
+  const longest = Math.max(...entries.map(([label]) => label.length));
+  return Math.max(1, Math.floor((element(name).clientWidth - 160) / (40 + 7 * longest)));
+}
+
 function legend(made, entries) {
   const items = entries.map(
     ([label, ...renderers]) => new Bokeh.LegendItem({ label, renderers }),
@@ -70,7 +78,7 @@ function legend(made, entries) {
     spacing: 10,
     padding: 2,
     margin: 2,
-    ncols: 12,
+    ncols: columns(made.name, entries),
   });
   made.add_layout(added, "above");
 }

@@ -44,6 +44,7 @@ function frontFigure(points) {
 
 async function drawFront() {
   const points = data.policies;
+  if (!points.length) return;
   const made = frontFigure(points);
   const front = points.filter((p) => p.pareto).sort((a, b) => a.arena - b.arena || b.latency - a.latency);
   const line = made.step({

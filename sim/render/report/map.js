@@ -15,7 +15,9 @@ function blocksInView(map, x, y) {
 
 function stepName(map, step) {
   const found = map.steps[step - map.first_step];
-  return found ? `op ${step} ${map.op_kinds[found[0]]}` : "the end";
+  if (!found) return "the end";
+  const kind = map.op_kinds[found[0]];
+  return step < 0 ? kind : `op ${step} ${kind}`;
 }
 
 function blockText(map, [name, kind, from, to, first, stop, own]) {

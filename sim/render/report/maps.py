@@ -17,18 +17,23 @@ def maps(comparison: Comparison) -> dict[str, Any]:
     """The winner's map first, then the others' in their order, as many as a page can take."""
     order = sorted(range(len(comparison.outcomes)), key=lambda i: i != comparison.winner)
     shown: list[dict[str, Any]] = []
+    left_out: list[str] = []
     left = BLOCKS_MAX
     for index in order:
         outcome = comparison.outcomes[index]
         if outcome.program is None:
             continue
-        left -= len(outcome.program.plan.placements)
-        if left >= 0 or not shown:
-            shown.append(_map(comparison.label(outcome), outcome.program))
+        label, size = comparison.label(outcome), len(outcome.program.plan.placements)
+        if shown and size > left:
+            left_out.append(label)
+            continue
+        left -= size
+        shown.append(_map(label, outcome.program))
     return {
         "budget": comparison.goal.sram_bytes,
         "kinds": [{"name": kind, "colour": BLOCKS[kind]} for kind in KINDS],
         "shown": shown,
+        "left_out": left_out,
     }
 
 

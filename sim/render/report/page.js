@@ -24,6 +24,8 @@ async function show(unpacked) {
   const select = element("map-policy");
   data.maps.shown.forEach((map) => select.add(new Option(`${map.label} (${bytes(map.head)})`)));
   select.addEventListener("change", () => drawMap(select.selectedIndex));
+  const left = data.maps.left_out;
+  if (left.length) element("left-out").textContent = `Too large to be shown beside it: ${left.join(", ")}.`;
   searchConstants();
   const time = unpacked.then((spans) => showTime(data.timeline, spans));
   await Promise.all([drawMap(0), drawFront(), time]);

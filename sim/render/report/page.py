@@ -94,7 +94,6 @@ def _data(shown: Shown) -> dict[str, Any]:
         "maps": maps(shown.comparison),
         "timeline": packed_timeline(shown.trace),
         "policies": _points(shown.comparison),
-        "minimize": shown.comparison.goal.minimize,
     }
 
 
@@ -111,7 +110,7 @@ def _points(comparison: Comparison) -> list[dict[str, Any]]:
             "pareto": i in comparison.pareto,
         }
         for i, o in enumerate(comparison.outcomes)
-        if o.arena is not None and o.report is not None
+        if o.arena is not None and o.report is not None and o.report.fate.done
     ]
 
 
@@ -139,6 +138,8 @@ def _stalls(comparison: Comparison) -> str:
     best = comparison.best
     assert best.report is not None and best.program is not None
     found = largest_stalls(best.report, best.program, comparison.board, STALLS_SHOWN)
+    if not best.report.fate.done:
+        return "<p>No frame came to its end.</p>"
     if not found:
         return "<p>The core never waits.</p>"
     rows = (_row(map(escape, (format_time(s.ps), s.cause, s.subject, s.advice))) for s in found)
@@ -161,13 +162,14 @@ def _policy(comparison: Comparison, index: int, outcome: Outcome) -> str:
     if outcome.arena is None or outcome.report is None:
         return _row(("", label, "failed", f'<span class="note">{escape(outcome.error)}</span>'))
     report, required = outcome.report, outcome.arena.required
+    latency, done = report.latency, report.fate.done
     mark = "★" if index == comparison.winner else "○" if index in comparison.pareto else ""
     fits = outcome.fits(comparison.goal)
     verdict = '<span class="good">yes</span>' if fits else '<span class="bad">no</span>'
     cells = (
         mark, label, verdict, f"{required:,}",
         f"{100 * required / comparison.goal.sram_bytes:.0f} %",
-        precise(report.latency.mean_ps), precise(report.latency.p99_ps),
+        *((precise(ps) for ps in (latency.mean_ps, latency.p99_ps)) if done else "--"),
         format_time(report.total_stall_ps) if report.total_stall_ps else "-",
         f"{report.moved_bytes:,}" if report.moved_bytes else "-",
         f"{outcome.frame_pj / 10**9:.3g}",

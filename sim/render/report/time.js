@@ -14,7 +14,7 @@ async function unpack(timeline) {
   return spans;
 }
 
-// The spans of each lane and category, in order of time: they do not overlap.
+// The spans of each lane and category, in order of time.
 function grouped(spans, timeline) {
   const groups = new Map();
   for (let i = 0; i < timeline.count; i++) {
@@ -57,7 +57,7 @@ function bars(spans, members, from, to, pixel) {
 }
 
 function barText(spans, timeline, bar, category) {
-  const at = `from ${ms(bar.start)} on`;
+  const at = `from ${instant(bar.start)} on`;
   if (bar.count > 1) return `<b>${category}</b>, ${bar.count} times<br>${ms(bar.sum)} in all, ${at}`;
   const i = bar.first;
   const step = spans.step[i] >= 0 ? `op ${spans.step[i]}, ` : "";
@@ -89,7 +89,7 @@ function fillLanes(timeline, spans, groups, layers, names, made) {
     return named(mine, layers[n].colour, pixel, 0.8 / (0.8 * LANE));
   });
   names.data = merged(texts);
-  element("window").textContent = `${ms(from)} to ${ms(to)}`;
+  element("window").textContent = `${instant(from)} to ${instant(to)}`;
 }
 
 function drawLanes(timeline, spans, [from, to]) {

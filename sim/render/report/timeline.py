@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sim.render.colours import FATES, STALLS, WORK
-from sim.trace import CORE, STALL, Frame, Span, Trace
+from sim.trace import CORE, STALL, Frame, Span, Trace, frames_lane
 
 COLUMNS = {
     "start": "<f8", "stop": "<f8", "frame": "<i4", "step": "<i4", "bytes": "<u4",
@@ -25,7 +25,7 @@ def packed_timeline(trace: Trace) -> dict[str, Any]:
     The columns are deflated and in base64: a hundred frames of a thousand ops take little.
     """
     models = dict.fromkeys((CORE, *(frame.model for frame in trace.records)))
-    packer = _Packer((*(_lane(model) for model in models), *trace.actors), _categories(trace))
+    packer = _Packer((*(frames_lane(model) for model in models), *trace.actors), _categories(trace))
     rows = [packer.frame(frame) for frame in trace.records]
     rows += [packer.span(span) for span in trace.spans]
     rows.sort(key=lambda row: row[:2])
@@ -74,10 +74,6 @@ def _fate(frame: Frame) -> str:
     return "lost" if frame.lost else "done"
 
 
-def _lane(model: str) -> str:
-    return "frames" if model == CORE else f"{model} frames"
-
-
 Row = tuple[float, float, int, int, int, int, int, int]
 
 
@@ -95,7 +91,7 @@ class _Packer:
         shown = self.numbers[_fate(frame)]
         return (
             frame.start_ps / 10**9, frame.stop_ps / 10**9, frame.number, -1, 0,
-            self._name(name), self.lanes[_lane(frame.model)], shown,
+            self._name(name), self.lanes[frames_lane(frame.model)], shown,
         )  # fmt: skip
 
     def span(self, span: Span) -> Row:
