@@ -46,5 +46,8 @@ STALLS = {
 }
 """By cause."""
 
+FAILURES = {trace.SPILL: "#5c1010", trace.FETCH: "#000000"}
+"""Transfers whose bytes came to harm, by their kind."""
+
 FATES = {"done": "#009988", "lost": "#b00020"}
 """Frames by whether they have a result."""

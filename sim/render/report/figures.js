@@ -58,16 +58,26 @@ const whole_numbers = () => new Bokeh.NumeralTickFormatter({ format: "0,0" });
 const hover = (renderers) =>
   new Bokeh.HoverTool({ renderers, tooltips: "<div>@text{safe}</div>", point_policy: "follow_mouse" });
 
-// As many entries in a row as there is room for.
+// As many entries in a row as there is room for: columns are as wide as their longest label.
 function columns(name, entries) {
-  const longest = Math.max(...entries.map(([label]) => label.length));
-  return Math.max(1, Math.floor((element(name).clientWidth - 160) / (40 + 7 * longest)));
+  const room = element(name).clientWidth - 150;
+  const widths = entries.map(([label]) => 40 + 7 * label.length);
+  for (let n = entries.length; n > 1; n--) {
+    const taken = Array(n).fill(0);
+    widths.forEach((width, i) => (taken[i % n] = Math.max(taken[i % n], width)));
+    if (taken.reduce((sum, width) => sum + width, 0) <= room) return n;
+  }
+  return 1;
 }
+
+const LEGEND_ROW = 26; // pixels
 
 function legend(made, entries) {
   const items = entries.map(
     ([label, ...renderers]) => new Bokeh.LegendItem({ label, renderers }),
   );
+  const ncols = columns(made.name, entries);
+  made.height += LEGEND_ROW * (Math.ceil(entries.length / ncols) - 1);
   const added = new Bokeh.Legend({
     items,
     orientation: "horizontal",
@@ -78,7 +88,7 @@ function legend(made, entries) {
     spacing: 10,
     padding: 2,
     margin: 2,
-    ncols: columns(made.name, entries),
+    ncols,
   });
   made.add_layout(added, "above");
 }

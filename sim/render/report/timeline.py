@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.render.colours import FATES, STALLS, WORK
+from sim.render.colours import FAILURES, FATES, STALLS, WORK
 from sim.trace import CORE, STALL, Frame, Span, Trace, frames_lane
 
 COLUMNS = {
@@ -64,7 +64,7 @@ def _categories(trace: Trace) -> dict[str, str]:
     colours = {
         **FATES,
         **WORK,
-        **{f"{kind} failed": "#000000" for kind in WORK},
+        **{f"{kind} failed": colour for kind, colour in FAILURES.items()},
         **{category(STALL, cause): colour for cause, colour in STALLS.items()},
     }
     return {name: colour for name, colour in colours.items() if name in found}
