@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import scenarios
-from sim.compare import compare
+from sim.compare import Comparison, compare
 from sim.engine.run import play
 from sim.files import write_whole
-from sim.prepare import prepare
+from sim.prepare import Prepared, prepare
 from sim.result import comparison_document, dumps
-from sim.scenario import load_scenario
+from sim.scenario import Scenario, load_scenario
 
 FOLDER = Path(scenarios.__file__).parent
 RESULTS = FOLDER / "results"
@@ -29,8 +30,17 @@ KEPT = (
 )  # fmt: skip
 
 
-def result(name: str) -> dict[str, Any]:
-    """The figures of a scenario that are kept."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A scenario, what it was asked of, and what came of it."""
+
+    scenario: Scenario
+    ready: Prepared
+    found: Comparison
+
+
+def run(name: str) -> Run:
+    """A scenario, compared as `sim run` does it."""
     scenario = load_scenario(FOLDER / f"{name}.yaml")
     ready = prepare(scenario, play, lambda _: None)
     found = compare(
@@ -38,10 +48,16 @@ def result(name: str) -> dict[str, Any]:
         frames=scenario.frames, seed=scenario.seed, usage=scenario.usage,
         workload=scenario.workload, residents=ready.residents,
     )  # fmt: skip
-    document = comparison_document(ready.source, found, name, scenario.seed)
+    return Run(scenario, ready, found)
+
+
+def kept(done: Run) -> dict[str, Any]:
+    """The figures of a scenario that are kept."""
+    name, seed = done.scenario.name, done.scenario.seed
+    document = comparison_document(done.ready.source, done.found, name, seed)
     return {
         "scenario": name,
-        "frames": scenario.frames,
+        "frames": done.scenario.frames,
         "results": [{key: row[key] for key in KEPT} for row in document["results"]],
     }
 
@@ -54,5 +70,5 @@ def stored(name: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or NAMES:
-        write_whole(RESULTS / f"{name}.json", dumps(result(name)))
+        write_whole(RESULTS / f"{name}.json", dumps(kept(run(name))))
         print(name)
