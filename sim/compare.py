@@ -115,8 +115,10 @@ def compare(
     Settings are tried on a board that does nothing else; what each choice comes to is played with
     the workload and the other residents.
     Once a stop is asked for (sim.progress), each choice takes the best setting that it has by then.
-    Raises PolicyError if not one of the choices can be applied.
+    Raises ModelError if the graph has no ops, PolicyError if not one of the choices can be applied.
     """
+    if not graph.ops:
+        raise ModelError(f"{graph.name}: found no ops, wanted one at least")
     with listening(progress or (lambda _: None)):
         search = _Search(graph, board, goal, play, seed, usage, workload, residents)
         outcomes = tuple(

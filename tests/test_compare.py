@@ -266,3 +266,9 @@ def test_with_the_engine_each_row_is_what_its_program_does() -> None:
     assert found.best.choice.policies[0].name == "spill"
     assert found.best.fits(goal)
     assert found.graph is graph
+
+
+def test_a_model_without_ops_is_refused() -> None:
+    empty = Net()
+    with pytest.raises(ModelError, match="found no ops, wanted one at least"):
+        compare(empty.graph(empty.input(1, 8)), BOARD, PLENTY, [choice(Several())], play)
