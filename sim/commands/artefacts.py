@@ -64,10 +64,10 @@ def write_artefacts(
     drawn = memory_map(program)
     profiles = op_profiles(program, drawn, trace)
     verification = deployed.verification
+    judged = verification is not None and verification.equal is not None
     shown = Shown(
-        title, source.path, found, lanes, None if verification is None else verification.passed,
-        deployed.facts()[:1],
-    )  # fmt: skip
+        title, source.path, found, lanes, deployed.good if judged else None, deployed.facts()[:1]
+    )
     first = lanes.first(PERFETTO_FRAMES)
     texts = {
         "trace.json": _compact(perfetto(first, program, title)),

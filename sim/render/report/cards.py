@@ -35,9 +35,11 @@ def _cards(comparison: Comparison, proven: bool | None) -> Iterator[str]:
     yield _latency(comparison, report)
     yield _energy(comparison)
     yield from _fate(comparison, report)
-    words = {True: "bit-exact", False: "DIFFERENT", None: "not checked"}
+    words = {True: "bit-exact", False: "DIFFERENT", None: "not judged"}
     state = {True: GOOD, False: BAD, None: PLAIN}[proven]
-    yield _card("proof", words[proven], "in LiteRT and TFLM, beside the original", state)
+    yield _card(
+        "proof", words[proven], "beside the original, in every runtime that can run it", state
+    )
 
 
 def _latency(comparison: Comparison, report: Report) -> str:

@@ -35,8 +35,8 @@ SCRIPTS = ("figures.js", "map.js", "time.js", "front.js", "page.js")
 class Shown:
     """What a report is of: a comparison, a trace of its winner, and what is known beside.
 
-    `proof` and `facts` are lines of text, such as the verdict of the runtimes; `proven` says
-    whether the winner was found to compute what the model does, None where nobody looked.
+    `proven` says whether the winner was found to compute what the model does, None where that was
+    not judged; `facts` are lines of text with their names, such as the verdict of the runtimes.
     """
 
     title: str
