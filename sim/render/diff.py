@@ -107,7 +107,7 @@ def _worth_telling(entries: Iterable[Changed]) -> list[Changed]:
 def _value(name: str, value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, int) and name.endswith(("bytes", "macs")):
+    if isinstance(value, int) and name.endswith(("bytes", "macs", "hz")):
         return grouped(value)
     if isinstance(value, float) and name.endswith("_us"):
         return f"{value:,.6g}" if value < 1000 else f"{value:,.0f}"
