@@ -11,7 +11,6 @@ a page that holds the plotting library and nothing else; each is the median of s
 from __future__ import annotations
 
 import argparse
-import shutil
 import statistics
 import tempfile
 import time
@@ -30,11 +29,11 @@ from sim.render.report.page import Shown, library, report_page
 from sim.scenario import load_scenario
 from sim.system import System
 from sim.trace import Trace
+from tests.render.browser import executable
 
 SCENARIO = "scenarios/inspection.yaml"
 FRAMES = 100
 PAIRS = 5
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 EMPTY = (
     '<!doctype html><body><script>{}</script><script>document.body.dataset.ready = "yes"</script>'
 )
@@ -71,9 +70,8 @@ def opened(full: Path, empty: Path) -> tuple[float, float]:
     """Median seconds to open both pages, one after the other."""
     from playwright.sync_api import sync_playwright
 
-    executable = next(filter(None, map(shutil.which, BROWSERS)))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
         seconds_to_open(browser, empty)
         pairs = [
             (seconds_to_open(browser, full), seconds_to_open(browser, empty)) for _ in range(PAIRS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.device.cost import group
 from sim.graph.graph import Graph
 from sim.graph.lifetimes import ARRIVAL, timeline
-from sim.graph.roles import Roles
+from sim.graph.lifetimes import UNUSED as UNUSED_STEPS
+from sim.graph.roles import Roles, step_word
 from sim.plan.memory_plan import Placement
 from sim.program import Arena, Program
 from sim.ranges import Range
@@ -44,17 +45,16 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step by its number: the op's kind, the bytes in use and where the highest of them ends."""
+    """A step by its number: the op's kind, the bytes in use and where the highest of them ends.
+
+    `where` is the step in words.
+    """
 
     number: int
     kind: str
+    where: str
     live_bytes: int
     top_bytes: int
-
-    @property
-    def where(self) -> str:
-        """The step in words; in models with bodies a step is not just an op of the main graph."""
-        return f"op {self.number}, {self.kind}" if self.number >= 0 else self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class MemoryMap:
         span = self.ops[index]
         found = [self.at(number) for number in range(span.start, span.stop)]
         live, top = max(s.live_bytes for s in found), max(s.top_bytes for s in found)
-        return Step(span.start, found[0].kind, live, top)
+        return replace(found[0], live_bytes=live, top_bytes=top)
 
     def alive(self, step: int) -> tuple[Block, ...]:
         """What is in use at a step, the largest first."""
@@ -102,22 +102,21 @@ def memory_map(program: Program) -> MemoryMap:
     """The map of a program's arena, as it was placed."""
     graph = program.graph
     times = timeline(graph)
-    kinds = {ARRIVAL: ARRIVES, UNUSED_STEP: NO_OP}
+    kinds = {ARRIVAL: ARRIVES, UNUSED_STEPS.start: NO_OP}
     for op, span in sorted(times.ops, key=lambda found: -found[1].length):
         kinds |= dict.fromkeys(range(span.start, span.stop), op.kind)
     named = _kinds(program)
     blocks = tuple(_block(graph, named, placed) for placed in program.plan.placements)
     first = min((b.steps.start for b in blocks), default=0)
+    word = step_word(graph)
     steps = tuple(
-        Step(number, kinds.get(number, ""), *_in_use(found))
+        Step(number, kind, f"{word} {number}, {kind}" if number >= 0 else kind, *_in_use(found))
         for number, found in enumerate(_by_step(blocks, range(first, times.steps)), first)
-    ) or (Step(0, "", 0, 0),)
+        for kind in (kinds.get(number, ""),)
+    ) or (Step(0, "", "", 0, 0),)
     peak = max(steps, key=lambda step: (step.top_bytes, step.live_bytes, -step.number))
     ops = tuple(span for _, span in times.ops[: len(graph.ops)])
     return MemoryMap(blocks, steps, ops, program.arena(), peak.number)
-
-
-UNUSED_STEP = ARRIVAL - 1
 
 
 def _kinds(program: Program) -> dict[int, str]:
@@ -166,8 +165,7 @@ def explained(program: Program, found: MemoryMap) -> tuple[str, ...]:
     """The peak in words: where it is, what is in use there and why, the largest first."""
     peak, roles = found.peak, Roles(program.graph)
     gap = peak.top_bytes - peak.live_bytes
-    step = peak.where.replace("op ", "step ", 1) if program.graph.bodies else peak.where
-    where = f"{peak.top_bytes:,} B at {step}"
+    where = f"{peak.top_bytes:,} B at {peak.where}"
     between = f", {gap:,} B of them in gaps between blocks" if gap else ""
     lines = [f"{where}{between}"]
     for block in found.alive(peak.number):

@@ -17,6 +17,7 @@ from sim.errors import ModelError
 from sim.front import Front
 from sim.graph.graph import Graph
 from sim.graph.macs import macs
+from sim.plain import plain
 from sim.policy import Goal
 from sim.program import Arena, Program
 from sim.report import Fate, Report
@@ -262,8 +263,3 @@ def _spread(spread: Spread) -> dict[str, Any]:
         "missed_share": figure(spread.missed),
         "energy_uj": figure(spread.energy_pj, 10**6),
     }
-
-
-def plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as JSON values."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in params.items()}

@@ -15,14 +15,15 @@ SHOWN = 4
 class Shortfall:
     """`smallest_bytes` is the least budget that something was found for, `over_bytes` how much more
 
-    that is than what was wanted. `step` and `kind` are the op where most is alive, `alive` the
-    largest of what is, with bytes; `fixed_bytes` is what the runtime takes beside.
+    that is than what was wanted. `step`, `kind` and, in words, `where` are the op where most is
+    alive, `alive` the largest of what is, with bytes; `fixed_bytes` is what the runtime takes.
     """
 
     smallest_bytes: int
     over_bytes: int
     step: int
     kind: str
+    where: str
     alive: tuple[tuple[str, int], ...]
     fixed_bytes: int
 
@@ -36,6 +37,7 @@ def shortfall(program: Program, budget_bytes: int) -> Shortfall:
         over_bytes=found.arena.required - budget_bytes,
         step=worst.number,
         kind=worst.kind,
+        where=worst.where,
         alive=tuple((b.name, b.span.length) for b in found.alive(worst.number)[:SHOWN]),
         fixed_bytes=found.arena.required - found.peak_bytes,
     )

@@ -12,7 +12,7 @@ from sim.report import Report
 from sim.system import System
 from sim.trace import CAUSES, FETCH_NOT_DONE, PREEMPTED, STORAGE_BUSY
 from sim.transfers import transfers
-from tests.render.test_perfetto import BOARD, PROGRAM
+from tests.render.material import BOARD, PROGRAM
 
 MOVED = next(op.inputs[1] for op in PROGRAM.graph.ops if op.kind == "ASSIGN_VARIABLE")
 SPILLED = PROGRAM.graph.tensors[MOVED].name

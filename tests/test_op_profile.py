@@ -8,7 +8,7 @@ from sim.engine.run import traced
 from sim.memory_map import memory_map
 from sim.op_profile import op_profiles
 from sim.system import System
-from tests.render.test_perfetto import BOARD, PROGRAM, WORDS, WORKLOAD
+from tests.render.material import BOARD, PROGRAM, WORDS, WORKLOAD
 
 
 @pytest.mark.parametrize("system", [System(PROGRAM), System(PROGRAM, WORKLOAD, (WORDS,))])

@@ -8,6 +8,7 @@ from typing import Any
 
 from sim.commands import FAILED, OK
 from sim.commands.arguments import board_named
+from sim.plain import plain
 from sim.policy import policy_class, policy_names
 from sim.result import dumps
 from sim.terminal import progress_shown, write
@@ -54,20 +55,20 @@ def boards(options: argparse.Namespace) -> int:
     if options.profiles:
         profiles = [load_profile(name) for name in profile_names()]
         if options.json:
-            write(dumps({"profiles": [_plain(profile) for profile in profiles]}))
+            write(dumps({"profiles": [plain(profile) for profile in profiles]}))
         else:
             show_profiles(profiles)
         return OK
     if options.name is None:
         found = [board_named(name) for name in board_names()]
         if options.json:
-            write(dumps({"boards": [_plain(board) for board in found]}))
+            write(dumps({"boards": [plain(board) for board in found]}))
         else:
             show_boards(found)
         return OK
     board = board_named(options.name)
     if options.json:
-        write(dumps(_plain(board)))
+        write(dumps(plain(board)))
     else:
         show_board(board)
     return OK
@@ -120,21 +121,10 @@ def _check_policy(options: argparse.Namespace) -> int:
         found = list(conformance.check_policy(cls, progress))
     good = all(f.verdict != conformance.FAILED for f in found)
     if options.json:
-        findings = [_plain(f) for f in found]
+        findings = [plain(f) for f in found]
         write(dumps({"policy": options.check, "passed": good, "findings": findings}))
     else:
         from sim.render.tables import show_findings
 
         show_findings([(f.check, f.model, f.verdict, f.message) for f in found])
     return OK if good else FAILED
-
-
-def _plain(value: Any) -> Any:
-    """A dataclass as JSON values."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, frozenset | set):
-        return sorted(value)
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

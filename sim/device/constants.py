@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from operator import attrgetter
 from typing import Any
 
 from sim.device.board import Board, Sources
 from sim.device.schema import BEHAVIOUR, BOARD, BUSY, CORE, MEMORY, PROFILE, STORAGE, Field
+from sim.plain import plain
 from sim.units import format_bytes, format_time
 
 ASSUMED = "assumed"
@@ -48,15 +49,8 @@ def digest(board: Board) -> str:
 
     Notes and sources don't count.
     """
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: plain(v) for key, v in value.items() if key not in ("sources", "note")}
-        if isinstance(value, frozenset):
-            return sorted(value)
-        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-    return sha256(json.dumps(plain(asdict(board)), sort_keys=True).encode()).hexdigest()
+    text = json.dumps(plain(board, without=("sources", "note")), sort_keys=True)
+    return sha256(text.encode()).hexdigest()
 
 
 def _sections(board: Board) -> Iterator[tuple[str, Any, Mapping[str, Field], Sources]]:

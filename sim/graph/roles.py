@@ -21,6 +21,11 @@ class Role:
 SCRATCH_ROLE = Role("scratch")
 
 
+def step_word(graph: Graph) -> str:
+    """What a step is called: an op, where bodies of control flow don't take steps of their own."""
+    return "step" if graph.bodies else "op"
+
+
 class Roles:
     """The roles of one graph's tensors; its uses are looked up once.
 
@@ -31,7 +36,7 @@ class Roles:
         arrives = Range(ARRIVAL, ARRIVAL + 1)
         self._uses: dict[int, list[Range]] = {t: [arrives] for t in graph.inputs}
         self._written: dict[int, list[Range]] = {}
-        self._step = "step" if graph.bodies else "op"
+        self._step = step_word(graph)
         for op, steps in timeline(graph).ops:
             for tensor in dict.fromkeys((*op.reads, *op.outputs)):
                 self._uses.setdefault(tensor, []).append(steps)

@@ -116,7 +116,7 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
         )
         alive = ", ".join(f"{name} ({grouped(nbytes)} B)" for name, nbytes in missing.alive)
         beside = f"; {grouped(missing.fixed_bytes)} B are the runtime's" * bool(missing.fixed_bytes)
-        yield f"In the way at op {missing.step}, {missing.kind}: {alive}{beside}"
+        yield f"In the way at {missing.where}: {alive}{beside}"
     yield from _battery(comparison)
     yield trust(comparison)
 

@@ -13,6 +13,11 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
+def executable() -> str | None:
+    """The path of a browser, None where there is none."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """A page that a file was opened in, once its pictures are drawn.
@@ -21,8 +26,8 @@ def opened(path: Path) -> Iterator[Any]:
     Playwright or a browser is missing.
     """
     sync_api = pytest.importorskip("playwright.sync_api")
-    executable = next(filter(None, map(shutil.which, NAMES)), None)
-    if executable is None:
+    browser_path = executable()
+    if browser_path is None:
         pytest.skip(f"needs a browser: {', '.join(NAMES)}")
     requests: list[str] = []
     complaints: list[str] = []
@@ -32,7 +37,7 @@ def opened(path: Path) -> Iterator[Any]:
             complaints.append(text)
 
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.on("request", lambda request: requests.append(request.url))
         page.on("console", lambda message: heard(message.type, message.text))

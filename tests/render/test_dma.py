@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sim.render.dma import with_dma
 from sim.trace import CARRY, COMPUTE, CORE, FETCH, FILL, SPILL, Span
-from tests.render.test_perfetto import BOARD
+from tests.render.material import BOARD
 from tests.traces import hand_made
 
 CARD = BOARD.storage("sd")

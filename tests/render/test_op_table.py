@@ -13,7 +13,7 @@ from sim.memory_map import memory_map
 from sim.op_profile import OpProfile, op_profiles
 from sim.render.op_table import node_data, ops_csv, tensors_csv
 from sim.system import System
-from tests.render.test_perfetto import BOARD, PROGRAM
+from tests.render.material import BOARD, PROGRAM
 
 FOUND = memory_map(PROGRAM)
 

@@ -20,7 +20,7 @@ from sim.render.report.timeline import category, packed_timeline
 from sim.system import System
 from sim.trace import STALL, Trace
 from sim.workload.workload import Fault
-from tests.render.test_perfetto import BOARD, GOAL, GRAPH, WORDS, WORKLOAD
+from tests.render.material import BOARD, GOAL, GRAPH, WORDS, WORKLOAD
 
 pytest.importorskip("bokeh")
 CHOICES = [

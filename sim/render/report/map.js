@@ -17,7 +17,7 @@ function stepName(map, step) {
   const found = map.steps[step - map.first_step];
   if (!found) return "the end";
   const kind = map.op_kinds[found[0]];
-  return step < 0 ? kind : `op ${step} ${kind}`;
+  return step < 0 ? kind : `${map.word} ${step} ${kind}`;
 }
 
 function blockText(map, [name, kind, from, to, first, stop, own]) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sim.compare import Comparison
+from sim.graph.roles import step_word
 from sim.memory_map import KINDS, MemoryMap, explained, memory_map
 from sim.program import Program
 from sim.render.colours import BLOCKS
@@ -56,6 +57,7 @@ def _map(label: str, program: Program) -> dict[str, Any]:
         ],
         "first_step": found.steps[0].number,
         "op_kinds": list(kinds),
+        "word": step_word(program.graph),
         "steps": [[number[s.kind], s.live_bytes, s.top_bytes] for s in found.steps],
         **_sizes(found),
         "peak": {"step": found.peak_step, "bytes": found.peak_bytes},
