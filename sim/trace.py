@@ -12,6 +12,8 @@ COMPUTE, COPY, SPILL, FETCH, STALL = "compute", "copy", "spill", "fetch", "stall
 ERASE, TASK, FILL, CARRY = "erase", "task", "fill", "carry"
 """Kinds of spans. A core copies where no DMA serves a storage; a flash chip erases ahead; other
 users run tasks, a camera fills buffers, and DMA carries bytes for somebody else."""
+BY_OTHERS = {SPILL: "write", FETCH: "read"}
+"""What a spill and a fetch are called that no frame asked for."""
 
 FETCH_NOT_DONE = "fetch not done"
 WINDOW_NOT_DRAINED = "spill window not drained"
@@ -84,6 +86,11 @@ class Span:
     @property
     def duration_ps(self) -> int:
         return self.stop_ps - self.start_ps
+
+    @property
+    def word(self) -> str:
+        """The kind in a word: other users neither spill nor fetch, they write and read."""
+        return BY_OTHERS.get(self.kind, self.kind) if self.frame == OTHERS else self.kind
 
 
 class Frame(NamedTuple):

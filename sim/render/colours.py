@@ -25,12 +25,14 @@ WORK = {
     trace.COPY: "#b9c4cc",
     trace.SPILL: "#ee99aa",
     trace.FETCH: "#ee7733",
+    trace.BY_OTHERS[trace.SPILL]: "#c4a5e0",
+    trace.BY_OTHERS[trace.FETCH]: "#55aabb",
     trace.ERASE: "#997700",
     trace.TASK: "#bbcc33",
     trace.FILL: "#0077bb",
     trace.CARRY: "#99ddcc",
 }
-"""By the kind of span."""
+"""By the word for a span's kind."""
 
 STALLS = {
     trace.FETCH_NOT_DONE: "#cc3311",
@@ -46,8 +48,13 @@ STALLS = {
 }
 """By cause."""
 
-FAILURES = {trace.SPILL: "#5c1010", trace.FETCH: "#000000"}
-"""Transfers whose bytes came to harm, by their kind."""
+FAILURES = {
+    trace.SPILL: "#5c1010",
+    trace.FETCH: "#000000",
+    trace.BY_OTHERS[trace.SPILL]: "#7a4a00",
+    trace.BY_OTHERS[trace.FETCH]: "#3d3d00",
+}
+"""Transfers whose bytes came to harm, likewise."""
 
 FATES = {"done": "#009988", "lost": "#b00020"}
 """Frames by whether they have a result."""

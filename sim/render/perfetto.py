@@ -10,22 +10,25 @@ from sim.memory_map import memory_map
 from sim.program import Program
 from sim.trace import COMPUTE, CORE, FETCH, SPILL, STALL, Frame, Span, Trace, frames_lane
 from sim.transfers import transfers
-from sim.units import PS_PER_S, microseconds
+from sim.units import PS_PER_S
 
-PROCESS = 1
+PROCESS, FIRST_TRACK = 1, 2
+"""A track with the number of its process would be called its main thread."""
+PS_PER_NS = 1000
 Event = dict[str, Any]
 
 
 def perfetto(trace: Trace, program: Program, title: str) -> dict[str, Any]:
     """The document: a track for each actor and one for each model's frames, in microseconds.
 
-    Stalls are named by their cause; a frame that was lost while another one ran is an instant.
+    Instants are cut to whole nanoseconds, since Perfetto keeps no less: it rounds starts and
+    durations each by itself, and drops slices that overlap then. Stalls are named by their cause; a frame that was lost while another one ran is an instant.
     Counters tell the arena's bytes in use, of the main model, and what each storage moves a second;
     arrows lead from a spill to the fetches of the same slot.
     """
     models = dict.fromkeys((CORE, *(frame.model for frame in trace.records)))
     actors = (*(frames_lane(model) for model in models), *trace.actors)
-    tracks = {actor: number for number, actor in enumerate(actors, 1)}
+    tracks = {actor: number for number, actor in enumerate(actors, FIRST_TRACK)}
     events: list[Event] = [_named("process_name", title, 0)]
     for actor, track in tracks.items():
         events.append(_named("thread_name", actor, track))
@@ -49,12 +52,14 @@ def _named(what: str, name: str, track: int) -> Event:
     return {**_meta(what, track), "args": {"name": name}}
 
 
-def _slice(track: int, name: str, kind: str, start_ps: int, stop_ps: int, args: Event) -> Event:
-    """A slice whose start and duration add up, in a reader's floating point, to just its end.
+def _us(ps: int) -> float:
+    """The nanosecond in which an instant lies, in microseconds."""
+    return ps // PS_PER_NS / 1000
 
-    Otherwise slices that follow each other would overlap by a rounding error.
-    """
-    start, stop = microseconds(start_ps), microseconds(stop_ps)
+
+def _slice(track: int, name: str, kind: str, start_ps: int, stop_ps: int, args: Event) -> Event:
+    """A slice whose start and duration add up, in a reader's floating point, to just its end."""
+    start, stop = _us(start_ps), _us(stop_ps)
     duration = stop - start
     while start + duration > stop:
         duration = nextafter(duration, 0)
@@ -68,7 +73,7 @@ def _slice(track: int, name: str, kind: str, start_ps: int, stop_ps: int, args: 
 
 def _span(span: Span, track: int) -> Event:
     names = {COMPUTE: span.subject, STALL: span.cause}
-    name = names.get(span.kind, f"{span.kind} {span.subject}".strip())
+    name = names.get(span.kind, f"{span.word} {span.subject}".strip())
     args = {
         "frame": span.frame,
         "step": span.step,
@@ -76,7 +81,7 @@ def _span(span: Span, track: int) -> Event:
         "bytes": span.nbytes,
         "cause": span.cause,
     }
-    return _slice(track, name, span.kind, span.start_ps, span.stop_ps, args)
+    return _slice(track, name, span.word, span.start_ps, span.stop_ps, args)
 
 
 def _frames(frames: Sequence[Frame], track: int) -> Iterator[Event]:
@@ -87,14 +92,14 @@ def _frames(frames: Sequence[Frame], track: int) -> Iterator[Event]:
     at_ps = 0
     for frame in sorted(frames, key=lambda f: (f.start_ps, f.stop_ps)):
         name = f"frame {frame.number}" + (f": {frame.lost}" if frame.lost else "")
-        arrived = microseconds(frame.arrived_ps)
+        arrived = _us(frame.arrived_ps)
         args = {"arrived_us": arrived, "lost": frame.lost, "runs": frame.runs}
         if frame.start_ps >= at_ps:
             at_ps = frame.stop_ps
             yield _slice(track, name, "frame", frame.start_ps, frame.stop_ps, args)
         else:
             yield {
-                "ph": "i", "name": name, "cat": "frame", "ts": microseconds(frame.stop_ps),
+                "ph": "i", "name": name, "cat": "frame", "ts": _us(frame.stop_ps),
                 "pid": PROCESS, "tid": track, "s": "t", "args": args,
             }  # fmt: skip
 
@@ -103,7 +108,7 @@ def _counter(name: str, at_ps: int, **values: float) -> Event:
     return {
         "ph": "C",
         "name": name,
-        "ts": microseconds(at_ps),
+        "ts": _us(at_ps),
         "pid": PROCESS,
         "tid": 0,
         "args": values,
@@ -156,7 +161,7 @@ def _arrow(phase: str, number: int, span: Span, tracks: dict[str, int]) -> Event
         "id": number,
         "name": "slot",
         "cat": "slot",
-        "ts": microseconds(span.start_ps),
+        "ts": _us(span.start_ps),
         "pid": PROCESS,
         "tid": tracks[span.actor],
     }

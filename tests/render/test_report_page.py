@@ -111,7 +111,7 @@ def test_every_span_is_in_the_page(trace: Trace, page: str) -> None:
         if names[number] not in ("done", "lost")
     )
     assert found == sorted(
-        (s.actor, category(s.kind, s.cause), s.start_ps / 10**9, s.stop_ps / 10**9, s.nbytes)
+        (s.actor, category(s), s.start_ps / 10**9, s.stop_ps / 10**9, s.nbytes)
         for s in trace.spans
     )
     assert {"frames", "words frames", "core", "words", "sd"} <= set(timeline["lanes"])

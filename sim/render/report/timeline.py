@@ -50,22 +50,26 @@ def packed_timeline(trace: Trace) -> dict[str, Any]:
     }
 
 
-def category(kind: str, cause: str) -> str:
+def category(span: Span) -> str:
     """What a span is shown as: a stall by its cause, a failed transfer as such."""
-    if kind == STALL:
-        return f"waits: {cause}"
-    return f"{kind} failed" if cause else kind
+    if span.kind == STALL:
+        return waits(span.cause)
+    return f"{span.word} failed" if span.cause else span.word
+
+
+def waits(cause: str) -> str:
+    return f"waits: {cause}"
 
 
 def _categories(trace: Trace) -> dict[str, str]:
     """Colours by name, work before waits, so that waits are drawn on top."""
-    found = {category(s.kind, s.cause) for s in trace.spans}
+    found = {category(s) for s in trace.spans}
     found |= {_fate(frame) for frame in trace.records}
     colours = {
         **FATES,
         **WORK,
-        **{f"{kind} failed": colour for kind, colour in FAILURES.items()},
-        **{category(STALL, cause): colour for cause, colour in STALLS.items()},
+        **{f"{word} failed": colour for word, colour in FAILURES.items()},
+        **{waits(cause): colour for cause, colour in STALLS.items()},
     }
     return {name: colour for name, colour in colours.items() if name in found}
 
@@ -95,7 +99,7 @@ class _Packer:
         )  # fmt: skip
 
     def span(self, span: Span) -> Row:
-        shown = self.numbers[category(span.kind, span.cause)]
+        shown = self.numbers[category(span)]
         return (
             span.start_ps / 10**9, span.stop_ps / 10**9, span.frame, span.step, span.nbytes,
             self._name(span.subject), self.lanes[span.actor], shown,
