@@ -55,6 +55,7 @@ function figure(name, { dimensions = "both", x_label = null, y_label = null, ...
 
 const range = (start, end) => new Bokeh.Range1d({ start, end });
 const whole_numbers = () => new Bokeh.NumeralTickFormatter({ format: "0,0" });
+const whole_ticks = () => new Bokeh.AdaptiveTicker({ base: 10, mantissas: [1, 2, 5], min_interval: 1 });
 const hover = (renderers) =>
   new Bokeh.HoverTool({ renderers, tooltips: "<div>@text{safe}</div>", point_policy: "follow_mouse" });
 
@@ -120,15 +121,23 @@ function nameLayer(made) {
   return source;
 }
 
-const CHARACTER = 6.6; // pixels, on the average
-const LINE = 14;
+const ruler = document.createElement("canvas").getContext("2d");
+ruler.font = `11px ${FONT}`;
+const widths = new Map();
+
+function nameWidth(name) {
+  if (!widths.has(name)) widths.set(name, ruler.measureText(name).width);
+  return widths.get(name);
+}
+
+const LINE = 14; // pixels
 const DARK = new Set(["#0077bb", "#009988", "#cc3311", "#8c7ae6", "#aa4499", "#882255", "#555555"]);
 
 function named(rows, colour, pixel_x, pixel_y) {
   const found = { x: [], y: [], name: [], colour: [] };
   for (const [left, right, bottom, top, , name] of rows) {
-    const room = (right - left) / pixel_x - 12;
-    if (!name || (top - bottom) / pixel_y < LINE || room < CHARACTER * name.length) continue;
+    const room = (right - left) / pixel_x - 6;
+    if (!name || (top - bottom) / pixel_y < LINE || room < 14 || room < nameWidth(name)) continue;
     found.x.push((left + right) / 2);
     found.y.push((bottom + top) / 2);
     found.name.push(name);

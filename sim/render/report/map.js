@@ -90,6 +90,7 @@ async function drawMap(index) {
     x_label: "step (op)",
     y_label: "bytes of the arena",
   });
+  made.xaxis.ticker = whole_ticks();
   made.yaxis.formatter = whole_numbers();
   const layers = data.maps.kinds.map((kind) => layer(made, kind.colour));
   const names = nameLayer(made);

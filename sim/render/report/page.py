@@ -147,7 +147,7 @@ def _stalls(comparison: Comparison) -> str:
 
 
 POLICY_COLUMNS = (
-    "", "policy", "fits", "arena B", "of the budget", "mean", "p99", "stalls", "moved B",
+    "", "policy", "fits", "peak B", "arena B", "of the budget", "mean", "p99", "stalls", "moved B",
     "mJ a frame", "late", "lost",
 )  # fmt: skip
 
@@ -167,7 +167,7 @@ def _policy(comparison: Comparison, index: int, outcome: Outcome) -> str:
     fits = outcome.fits(comparison.goal)
     verdict = '<span class="good">yes</span>' if fits else '<span class="bad">no</span>'
     cells = (
-        mark, label, verdict, f"{required:,}",
+        mark, label, verdict, f"{outcome.arena.activations:,}", f"{required:,}",
         f"{100 * required / comparison.goal.sram_bytes:.0f} %",
         *((precise(ps) for ps in (latency.mean_ps, latency.p99_ps)) if done else "--"),
         format_time(report.total_stall_ps) if report.total_stall_ps else "-",

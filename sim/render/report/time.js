@@ -142,6 +142,7 @@ function frameParts(timeline, spans) {
 async function drawFrames(timeline, spans, chosen) {
   const { frames } = timeline;
   const made = figure("frames", { height: 250, dimensions: "width", x_label: "frame", y_label: "ms" });
+  made.xaxis.ticker = whole_ticks();
   const top = frames.map(() => 0);
   const entries = frameParts(timeline, spans).map((part) => {
     const added = layer(made, part.colour);
