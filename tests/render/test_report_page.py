@@ -14,7 +14,7 @@ import pytest
 
 from sim.compare import Comparison, compare
 from sim.engine.run import play, traced
-from sim.policy import parse_choice
+from sim.policy import parse_choice, written_choice
 from sim.render.report.page import Shown, library, report_page
 from sim.render.report.timeline import category, packed_timeline
 from sim.system import System
@@ -111,10 +111,15 @@ def test_every_span_is_in_the_page(trace: Trace, page: str) -> None:
         if names[number] not in ("done", "lost")
     )
     assert found == sorted(
-        (s.actor, category(s), s.start_ps / 10**9, s.stop_ps / 10**9, s.nbytes)
-        for s in trace.spans
+        (s.actor, category(s), s.start_ps / 10**9, s.stop_ps / 10**9, s.nbytes) for s in trace.spans
     )
-    assert {"frames", "words frames", "core", "words", "sd"} <= set(timeline["lanes"])
+    active = {s.actor for s in trace.spans}
+    assert timeline["lanes"] == [
+        "frames",
+        "words frames",
+        *(actor for actor in trace.actors if actor in active),
+    ]
+    assert {"core", "words", "sd"} <= active and "log" not in active  # its bytes go to the card
 
 
 def test_every_stall_has_a_colour_by_its_cause(trace: Trace, page: str) -> None:
@@ -138,6 +143,13 @@ def test_each_policy_that_runs_has_a_map(found: Comparison, page: str) -> None:
         assert (drawn["head"], drawn["required"]) == (
             outcome.arena.activations, outcome.arena.required,
         )  # fmt: skip
+
+
+def test_the_setting_that_was_chosen_can_be_copied(found: Comparison, page: str) -> None:
+    chosen = written_choice(found.outcomes[1].choice.policies)
+    assert "target=" in chosen
+    assert f'title="{chosen}">{chosen}</div>' in page
+    assert page.count('class="setting"') == 1
 
 
 def test_where_no_frame_came_to_its_end(found: Comparison, trace: Trace) -> None:

@@ -42,6 +42,20 @@ function frontFigure(points) {
   return made;
 }
 
+// To the right of its point, or where that is far to the right, to its left.
+function writeNames(made, names) {
+  const far = (p) => p.arena > 0.7 * made.x_range.end;
+  for (const [found, text_align, x_offset] of [
+    [names.filter((p) => !far(p)), "left", 10],
+    [names.filter(far), "right", -10],
+  ]) {
+    made.text({
+      x: found.map((p) => p.arena), y: found.map((p) => p.latency), text: found.map((p) => p.name),
+      text_align, x_offset, y_offset: -8, text_font: FONT, text_font_size: "12px", text_color: INK,
+    });
+  }
+}
+
 async function drawFront() {
   const points = data.policies;
   if (!points.length) return;
@@ -65,11 +79,7 @@ async function drawFront() {
     const x = { field: "x" };
     return [[name, made.scatter({ x, y: { field: "y" }, source, marker, size, color, line_width: 2 })]];
   });
-  const names = pointNames(points);
-  made.text({
-    x: names.map((p) => p.arena), y: names.map((p) => p.latency), text: names.map((p) => p.name),
-    x_offset: 10, y_offset: -8, text_font: FONT, text_font_size: "12px", text_color: INK,
-  });
+  writeNames(made, pointNames(points));
   const budget = made.line({ x: [NaN, NaN], y: [NaN, NaN], line_color: data.colours.budget, line_dash: [7, 4] });
   made.add_tools(hover(entries.map((entry) => entry[1])));
   legend(made, [...entries, ["Pareto front", line], ["budget", budget]]);

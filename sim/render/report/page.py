@@ -16,6 +16,7 @@ from sim.advice import largest_stalls
 from sim.compare import Comparison, Outcome
 from sim.device.constants import constants
 from sim.errors import MissingToolError
+from sim.policy import written_choice
 from sim.render.colours import BUDGET, IN_USE, PEAK, RUNTIME
 from sim.render.plot import INSTALL
 from sim.render.realtime import precise
@@ -147,7 +148,7 @@ def _stalls(comparison: Comparison) -> str:
 
 
 POLICY_COLUMNS = (
-    "", "policy", "fits", "peak B", "arena B", "of the budget", "mean", "p99", "stalls", "moved B",
+    "", "policy", "fits", "peak B", "arena B", "budget", "mean", "p99", "stalls", "moved B",
     "mJ a frame", "late", "lost",
 )  # fmt: skip
 
@@ -167,7 +168,7 @@ def _policy(comparison: Comparison, index: int, outcome: Outcome) -> str:
     fits = outcome.fits(comparison.goal)
     verdict = '<span class="good">yes</span>' if fits else '<span class="bad">no</span>'
     cells = (
-        mark, label, verdict, f"{outcome.arena.activations:,}", f"{required:,}",
+        mark, label + _setting(outcome), verdict, f"{outcome.arena.activations:,}", f"{required:,}",
         f"{100 * required / comparison.goal.sram_bytes:.0f} %",
         *((precise(ps) for ps in (latency.mean_ps, latency.p99_ps)) if done else "--"),
         format_time(report.total_stall_ps) if report.total_stall_ps else "-",
@@ -176,6 +177,14 @@ def _policy(comparison: Comparison, index: int, outcome: Outcome) -> str:
         f"{report.fate.missed:,}", f"{report.fate.lost_frames:,}",
     )  # fmt: skip
     return _row(cells, row=' class="winner"' if index == comparison.winner else "")
+
+
+def _setting(outcome: Outcome) -> str:
+    """The parameters that were chosen, as a scenario or `--policy` takes them."""
+    chosen = written_choice(outcome.choice.policies)
+    if chosen in (outcome.choice.name, outcome.choice.label):
+        return ""
+    return f'<div class="setting" title="{escape(chosen)}">{escape(chosen)}</div>'
 
 
 def _sources(comparison: Comparison) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ def packed_timeline(trace: Trace) -> dict[str, Any]:
     The columns are deflated and in base64: a hundred frames of a thousand ops take little.
     """
     models = dict.fromkeys((CORE, *(frame.model for frame in trace.records)))
-    packer = _Packer((*(frames_lane(model) for model in models), *trace.actors), _categories(trace))
+    lanes = (*(frames_lane(model) for model in models), *_active(trace))
+    packer = _Packer(lanes, _categories(trace))
     rows = [packer.frame(frame) for frame in trace.records]
     rows += [packer.span(span) for span in trace.spans]
     rows.sort(key=lambda row: row[:2])
@@ -48,6 +49,12 @@ def packed_timeline(trace: Trace) -> dict[str, Any]:
             if f.model == CORE
         ],
     }
+
+
+def _active(trace: Trace) -> Iterator[str]:
+    """The core, and who else was at anything: what some users do stands on a storage's lane."""
+    found = {span.actor for span in trace.spans}
+    return (actor for actor in trace.actors if actor == CORE or actor in found)
 
 
 def category(span: Span) -> str:
