@@ -75,7 +75,8 @@ def node_data(program: Program, profiles: Sequence[OpProfile], found: MemoryMap)
     """By file name, the node data of a deployed model for Model Explorer's TFLite adapter.
 
     An op goes by the name of its first output, or by its number where it has none of its own: the
-    adapter for flatbuffers numbers the nodes so. Times in microseconds.
+    adapter for flatbuffers numbers the nodes so. The graph goes by the name of its subgraph. Times
+    in microseconds.
     """
     where = {b.tensor: f"arena {b.span.start}..{b.span.stop}" for b in found.blocks}
 
@@ -90,7 +91,7 @@ def node_data(program: Program, profiles: Sequence[OpProfile], found: MemoryMap)
     def told(name: str, value: Callable[[OpProfile], object], *, hot: bool) -> str:
         results = {key: {"value": value(p)} for key, p in zip(keys, profiles, strict=True)}
         graph = {"name": name, "results": results} | ({"gradient": COLD_TO_HOT} if hot else {})
-        return json.dumps({MAIN_GRAPH: graph}, indent=1) + "\n"
+        return json.dumps({program.graph.name: graph}, indent=1) + "\n"
 
     return {
         "peak_bytes.json": told("bytes in use", lambda p: p.live_bytes, hot=True),
@@ -99,12 +100,11 @@ def node_data(program: Program, profiles: Sequence[OpProfile], found: MemoryMap)
     }
 
 
-MAIN_GRAPH = "main"
-"""What the adapter calls the first subgraph."""
-
-
 def _node_keys(program: Program) -> list[str]:
     graph = program.graph
     count = Counter(tensor.name for tensor in graph.tensors)
     names = [graph.tensors[op.outputs[0]].name if op.outputs else "" for op in graph.ops]
-    return [name if name and count[name] == 1 else str(step) for step, name in enumerate(names)]
+    return [
+        name if count[name] == 1 and name and not name.isdecimal() else str(step)
+        for step, name in enumerate(names)
+    ]

@@ -22,9 +22,10 @@ def perfetto(trace: Trace, program: Program, title: str) -> dict[str, Any]:
     """The document: a track for each actor and one for each model's frames, in microseconds.
 
     Instants are cut to whole nanoseconds, since Perfetto keeps no less: it rounds starts and
-    durations each by itself, and drops slices that overlap then. Stalls are named by their cause; a frame that was lost while another one ran is an instant.
-    Counters tell the arena's bytes in use, of the main model, and what each storage moves a second;
-    arrows lead from a spill to the fetches of the same slot.
+    durations each by itself, and drops slices that overlap then. Stalls are named by their cause;
+    a frame that was lost while another one ran is an instant. Counters tell the arena's bytes in
+    use, of the main model, and what each storage moves a second; arrows lead from a spill to the
+    fetches of the same slot.
     """
     models = dict.fromkeys((CORE, *(frame.model for frame in trace.records)))
     actors = (*(frames_lane(model) for model in models), *trace.actors)
