@@ -11,6 +11,7 @@ from typing import Any
 
 from sim import __version__
 from sim.errors import SpillwayError
+from sim.terminal import replace_what_cannot_be_shown
 
 RUN, LOOK = "sim.commands.run", "sim.commands.look"
 """Where the commands stand that are not with their subject."""
@@ -22,6 +23,7 @@ SCHEMAS = ("board", "core", "scenario", "storage")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    replace_what_cannot_be_shown()
     options = parser().parse_args(arguments)
     if "" not in sys.path:
         sys.path.append("")  # a policy's "module:Class" may lie here; the script does not look

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -9,10 +12,29 @@ from contextlib import contextmanager
 
 from sim import progress
 
+_OUTSIDE_ASCII = re.compile(r"[^\x00-\x7f]")
 
-def write(text: str) -> None:
-    """Text on stdout, as it is."""
-    sys.stdout.write(text)
+
+def replace_what_cannot_be_shown() -> None:
+    """From now on a character that stdout can't encode is a question mark, not an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
+
+
+def write(document: str) -> None:
+    """A JSON document on stdout; where stdout can't encode all of it, escaped as JSON has it."""
+    if not encodes(sys.stdout.encoding, document):
+        document = _OUTSIDE_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], document)
+    sys.stdout.write(document)
+
+
+def encodes(encoding: str, text: str) -> bool:
+    """Whether all characters exist in an encoding."""
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
@@ -12,6 +11,7 @@ from sim.advice import largest_stalls
 from sim.compare import Comparison
 from sim.memory_map import memory_map
 from sim.render.tables import console, grouped
+from sim.terminal import encodes
 from sim.units import format_time
 
 STALLS_SHOWN = 3
@@ -32,7 +32,7 @@ def show_winner(comparison: Comparison) -> None:
     )
     live = [found.of_op(index).live_bytes for index in range(len(found.ops))]
     line = sparkline(live, SPARKLINE_WIDTH)
-    out.print(line if _encodes(out, line) else line.translate(str.maketrans(BLOCKS, ASCII)))
+    out.print(line if encodes(out.encoding, line) else line.translate(str.maketrans(BLOCKS, ASCII)))
     peak = found.peak
     out.print(f"peak {grouped(found.peak_bytes)} B at {peak.where}", style="dim")
     stalls = largest_stalls(best.report, best.program, comparison.board, STALLS_SHOWN)
@@ -58,11 +58,3 @@ def sparkline(values: Sequence[int], width: int) -> str:
         part = values[column * count // columns : (column + 1) * count // columns]
         made.append(BLOCKS[min(len(BLOCKS) - 1, max(part) * len(BLOCKS) // highest)])
     return "".join(made)
-
-
-def _encodes(out: Console, text: str) -> bool:
-    try:
-        text.encode(out.encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
