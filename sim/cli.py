@@ -11,7 +11,7 @@ from typing import Any
 
 from sim import __version__
 from sim.errors import SpillwayError
-from sim.terminal import replace_what_cannot_be_shown
+from sim.terminal import replace_what_cannot_be_shown, warn
 
 RUN, LOOK = "sim.commands.run", "sim.commands.look"
 """Where the commands stand that are not with their subject."""
@@ -30,13 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(getattr(import_module(options.module), options.command)(options))
     except SpillwayError as error:
-        print(f"sim: {error}", file=sys.stderr)  # noqa: T201
+        warn(str(error))
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("sim: stopped", file=sys.stderr)  # noqa: T201
+        warn("stopped")
         return 130
 
 

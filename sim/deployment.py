@@ -1,4 +1,4 @@
-"""From a winner to files that are proven: compiles, verifies in real runtimes, writes."""
+"""From a winner to files that are proven: compiles, verifies in real runtimes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from textwrap import shorten
 from typing import Any
 
 from sim.compare import Comparison
-from sim.deploy.package import deployed_model, write_package
+from sim.deploy.package import deployed_model, package
 from sim.deploy.verify import Verification, verify
 from sim.errors import MissingToolError
-from sim.files import write_whole
+from sim.files import Content
 from sim.graph.tflite_reader import read_bytes
 from sim.plan.runtime import Runtime
 from sim.plan.runtime_overhead import required_arena
@@ -26,11 +26,14 @@ REMARK_WIDTH = 140
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What was written, and what the runtimes said; None where they are not installed."""
+    """What is to be written, and what the runtimes said; None where they are not installed.
+
+    `contents` are by name; `note` says why the runtimes said nothing.
+    """
 
     document: dict[str, Any]
     verification: Verification | None
-    files: tuple[Path, ...]
+    contents: Mapping[str, Content]
     note: str
 
     @property
@@ -38,20 +41,18 @@ class Deployed:
         """Proven, or there is no runtime installed to prove it in."""
         return self.verification is None or self.verification.passed
 
-    def facts(self) -> list[tuple[str, str]]:
-        """The verification and the files, for people."""
-        directory = self.files[0].parent
-        names = ", ".join(path.relative_to(directory).as_posix() for path in self.files)
-        verdict = f"no: {self.note}" if self.verification is None else _verdict(self.verification)
-        return [("verified", verdict), ("written", f"{directory.as_posix()}/: {names}")]
+    @property
+    def verdict(self) -> str:
+        """What the runtimes said, for people."""
+        return f"no: {self.note}" if self.verification is None else _verdict(self.verification)
 
 
 def deploy_winner(
     directory: Path, source: Source, found: Comparison, document: Mapping[str, Any], seed: int
 ) -> Deployed:
-    """Compiles and verifies the winner, then writes its files and the result to the directory.
+    """Compiles and verifies the winner: its files and the result, as they go to the directory.
 
-    Raises SpillwayError if the directory can't be written or a storage has no room for the slots.
+    Raises SpillwayError if a storage has no room for the slots.
     """
     program = found.best.program
     assert program is not None
@@ -61,21 +62,16 @@ def deploy_winner(
         verification = verify_bytes(source.data, model, seed)
     except MissingToolError as error:
         note = str(error)
-    written = write_package(
-        directory, program, found.board, source.sha256, Path(source.path).name, verification
-    )
-    files = {file.path.name: file.path for file in written}
+    contents = package(program, found.board, source.sha256, Path(source.path).name, verification)
     full = {
         **document,
         "deploy": {
-            "model": files["model.tflite"].as_posix(),
-            "header": files["model_config.h"].as_posix(),
+            "model": (directory / "model.tflite").as_posix(),
+            "header": (directory / "model_config.h").as_posix(),
             "verified": _verified(verification),
         },
     }
-    result = directory / RESULT_FILE
-    write_whole(result, dumps(full))
-    return Deployed(full, verification, (*files.values(), result), note)
+    return Deployed(full, verification, {**contents, RESULT_FILE: dumps(full)}, note)
 
 
 def verify_files(original: Source, optimized: Source, seed: int) -> Verification:

@@ -28,6 +28,11 @@ def write(document: str) -> None:
     sys.stdout.write(document)
 
 
+def warn(text: str) -> None:
+    """A line on stderr."""
+    sys.stderr.write(f"sim: {text}\n")
+
+
 def encodes(encoding: str, text: str) -> bool:
     """Whether all characters exist in an encoding."""
     try:
@@ -38,17 +43,19 @@ def encodes(encoding: str, text: str) -> bool:
 
 
 @contextmanager
-def progress_shown() -> Iterator[Callable[[str], None]]:
+def progress_shown(*, searching: bool = True) -> Iterator[Callable[[str], None]]:
     """Shows on stderr what is under way; nothing where stderr is not a terminal.
 
-    The first interrupt ends the search with what it has, the second one ends the program.
+    The first interrupt ends a search with what it has, the second one ends the program; so does the
+    first where nothing is searched.
     """
 
     def interrupted(_: int, __: object) -> None:
-        if progress.stopped():
+        if progress.stopped() or not searching:
             raise KeyboardInterrupt
         progress.stop()
-        sys.stderr.write("\nsim: ending with the best so far; once more to stop\n")
+        sys.stderr.write("\n")
+        warn("ending with the best so far; once more to stop")
 
     before = signal.signal(signal.SIGINT, interrupted)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,13 @@ FILES = (
 )  # fmt: skip
 
 
-def ran(folder: Path) -> Path:
+def ran(folder: Path, out: str = "out") -> Path:
+    """Run in its folder, so that no path differs from one to another."""
     write(unet(40, 64), folder / "unet.tflite")
     (folder / "s.yaml").write_text(SCENARIO)
-    main(["run", str(folder / "s.yaml"), "-o", str(folder / "out")])
-    return folder / "out"
+    with chdir(folder):
+        main(["run", "s.yaml", "-o", out])
+    return folder / out
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +94,7 @@ def test_the_console_tells_the_same_peak(
 
 def test_the_same_run_writes_the_same_bytes(out: Path, tmp_path: Path) -> None:
     again = ran(tmp_path)
-    for name in set(FILES) - {"result.json", "report.html"}:
+    for name in FILES:
         assert (again / name).read_bytes() == (out / name).read_bytes(), name
 
 
@@ -107,3 +110,16 @@ def test_without_the_libraries_the_rest_is_written(
     assert there == set(FILES) - {"report.html", "memory_map.png"}
     assert "not written report.html: found no bokeh, wanted it: pip install" in shown
     assert "not written memory_map.png: found no matplotlib, wanted it: pip install" in shown
+
+
+@pytest.mark.parametrize("in_the_way", ["report.html", "model.tflite"])
+def test_where_one_file_can_t_be_written_none_is(
+    in_the_way: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So files of two runs never stand side by side."""
+    (tmp_path / "out" / in_the_way).mkdir(parents=True)
+    write_whole(tmp_path / "out" / "result.json", "of an earlier run")
+    out = ran(tmp_path)
+    assert f"sim: out/{in_the_way}: can't be written: is a directory" in capsys.readouterr().err
+    assert {path.name for path in out.iterdir()} - {"model_explorer"} == {in_the_way, "result.json"}
+    assert (out / "result.json").read_text() == "of an earlier run"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.commands import FAILED, OK
 from sim.commands.arguments import all_policies, choices, model_on_board
 from sim.errors import SpillwayError
+from sim.files import write_together
 from sim.result import Source, dumps, read_source
-from sim.terminal import progress_shown, write
+from sim.terminal import progress_shown, warn, write
 
 if TYPE_CHECKING:
     from sim.compare import Comparison
@@ -127,18 +127,25 @@ def _deploy(
     seed: int,
     frames: int,
 ) -> int:
-    from sim.commands.artefacts import write_artefacts
+    from sim.commands.artefacts import REPORT, artefacts
     from sim.deployment import deploy_winner
     from sim.result import comparison_document
 
-    with progress_shown() as progress:
+    directory = Path(options.output or Path("out") / name)
+    with progress_shown(searching=False) as progress:
         progress("verifying the winner in LiteRT and TFLM")
-        directory = Path(options.output or Path("out") / name)
         document = comparison_document(source, found, name, seed)
         deployed = deploy_winner(directory, source, found, document, seed)
-        progress("writing what shows the winner")
-        artefacts = write_artefacts(found, source, deployed, title=title, seed=seed, frames=frames)
+        progress("drawing what shows the winner")
+        made = artefacts(found, source, deployed, title=title, seed=seed, frames=frames)
+        contents = {**deployed.contents, **made.contents}
+        write_together(
+            {directory / file: content for file, content in contents.items()},
+            obsolete=[directory / file for file in made.missing],
+        )
     if options.json:
+        for why in made.missing.values():
+            warn(f"not written: {why}")
         write(dumps(deployed.document))
     else:
         from sim.render.tables import show_comparison, show_facts
@@ -146,8 +153,13 @@ def _deploy(
 
         show_comparison(found, title)
         show_winner(found)
-        shown = replace(deployed, files=(*deployed.files, *artefacts.files))
-        show_facts([*shown.facts(), *artefacts.facts()])
+        facts = [
+            ("verified", deployed.verdict),
+            ("written", f"{directory.as_posix()}/: {', '.join(contents)}"),
+            ("report", (directory / REPORT).as_posix()),
+            *(("not written", why) for why in made.missing.values()),
+        ]
+        show_facts([fact for fact in facts if fact[0] != "report" or REPORT in contents])
     return OK if found.best.fits(found.goal) and deployed.good else FAILED
 
 

@@ -1,11 +1,10 @@
-"""Writes what a board needs: the model, its headers, and the proof; all of it or nothing."""
+"""What a board needs: the model, its headers, and the proof, as the contents of files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from sim.deploy.entry import with_entry
 from sim.deploy.header import config_header
@@ -13,19 +12,10 @@ from sim.deploy.op_resolver import ops_header
 from sim.deploy.slots import slot_table
 from sim.deploy.verify import Verification
 from sim.device.board import Board
-from sim.files import write_whole
 from sim.graph.tflite_writer import to_bytes
 from sim.program import Program
 
 _UNVERIFIED = Verification(None, None, None, None, None, None)
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
-    """A file of the package and its size."""
-
-    path: Path
-    size_bytes: int
 
 
 def deployed_model(program: Program, board: Board, source_sha256: str) -> bytes:
@@ -36,18 +26,16 @@ def deployed_model(program: Program, board: Board, source_sha256: str) -> bytes:
     return to_bytes(_deployed(program, board, source_sha256).graph)
 
 
-def write_package(
-    directory: str | Path,
+def package(
     program: Program,
     board: Board,
     source_sha256: str,
     source_name: str,
     verification: Verification | None = None,
-) -> tuple[WrittenFile, ...]:
-    """Writes model.tflite, model_config.h, model_ops.h and verify.json (nulls if not verified).
+) -> dict[str, bytes]:
+    """model.tflite, model_config.h, model_ops.h and verify.json (nulls if not verified).
 
-    Raises what `deployed_model` and `config_header` raise, before anything is written;
-    SpillwayError if a file can't be written.
+    Raises what `deployed_model` and `config_header` raise.
     """
     deployed = _deployed(program, board, source_sha256)
     model = to_bytes(deployed.graph)
@@ -59,18 +47,12 @@ def write_package(
         source_name=source_name,
     )
     proof = json.dumps((verification or _UNVERIFIED).to_json(), indent=2) + "\n"
-    contents = {
+    return {
         "model.tflite": model,
         "model_config.h": config.encode(),
         "model_ops.h": ops_header(deployed.graph).encode(),
         "verify.json": proof.encode(),
     }
-    written = []
-    for name, data in contents.items():
-        path = Path(directory) / name
-        write_whole(path, data)
-        written.append(WrittenFile(path, len(data)))
-    return tuple(written)
 
 
 def _deployed(program: Program, board: Board, source_sha256: str) -> Program:

@@ -6,14 +6,15 @@ from typing import Any
 
 from sim.memory_map import KINDS, MemoryMap
 from sim.render.colours import BLOCKS, BUDGET, IN_USE, PEAK, RUNTIME
-from sim.render.plot import save_plot
+from sim.render.map_height import bounds, map_height
+from sim.render.plot import plot_bytes
 
 SIZE = (12.0, 6.0)
 """Inches."""
 
 
-def plot_map(found: MemoryMap, budget_bytes: int, title: str, path: str) -> None:
-    """Draws the map into a PNG or SVG. Raises what `save_plot` raises."""
+def map_picture(found: MemoryMap, budget_bytes: int, title: str, name: str) -> bytes:
+    """The map as PNG or SVG, by the file's name. Raises what `plot_bytes` raises."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
@@ -22,7 +23,7 @@ def plot_map(found: MemoryMap, budget_bytes: int, title: str, path: str) -> None
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=7, frameon=False)
 
-    save_plot(path, SIZE, draw)
+    return plot_bytes(name, SIZE, draw)
 
 
 def _draw_map(axes: Any, found: MemoryMap, budget_bytes: int) -> None:
@@ -46,10 +47,17 @@ def _draw_map(axes: Any, found: MemoryMap, budget_bytes: int) -> None:
         left, own, right - left, found.peak_bytes,
         align="edge", color=RUNTIME, alpha=0.45, label="the runtime's own",
     )  # fmt: skip
-    axes.axhline(budget_bytes, color=BUDGET, linestyle="--", label="budget")
+    height, far = map_height(found.peak_bytes, bounds(found.arena.required, budget_bytes))
+    if "budget" not in far:
+        axes.axhline(budget_bytes, color=BUDGET, linestyle="--", label="budget")
     _mark_peak(axes, found, left, right)
     axes.set_xlim(left, right)
-    axes.set_ylim(0, 1.08 * max(1, found.arena.required, budget_bytes))
+    axes.set_ylim(0, (1.25 if far else 1.08) * height)
+    above = ", ".join(f"{name} {nbytes:,} B" for name, nbytes in far.items())
+    axes.text(
+        0.01, 0.98, f"far above: {above}" * bool(far), color=BUDGET, va="top",
+        transform=axes.transAxes, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+    )  # fmt: skip
     axes.set_xlabel("step (op)")
     axes.set_ylabel("bytes of the arena")
     axes.yaxis.set_major_formatter("{x:,.0f}")

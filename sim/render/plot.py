@@ -26,10 +26,14 @@ def check_plot(path: str) -> None:
 def save_plot(path: str, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
     """Has a figure of that size in inches drawn, into a file: PNG or SVG by its name.
 
-    Same figure, same bytes. Raises what `check_plot` raises, and SpillwayError if the file can't be
-    written.
+    Raises what `check_plot` raises, and SpillwayError if the file can't be written.
     """
-    check_plot(path)
+    write_whole(path, plot_bytes(path, size, draw))
+
+
+def plot_bytes(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> bytes:
+    """The same as the content of a file of that name. Same figure, same bytes."""
+    check_plot(name)
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -38,6 +42,6 @@ def save_plot(path: str, size: tuple[float, float], draw: Callable[[Any], None])
         matplotlib.rcParams["svg.hashsalt"] = "spillway"
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
-        kind, made = FORMATS[Path(path).suffix.lower()], BytesIO()
+        kind, made = FORMATS[Path(name).suffix.lower()], BytesIO()
         figure.savefig(made, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
-    write_whole(path, made.getvalue())
+    return made.getvalue()

@@ -60,6 +60,19 @@ function markPeak(made, map) {
   );
 }
 
+// What lies so far above the blocks that they would be flat beside it.
+function tellFar(made, map) {
+  const far = Object.entries(map.far).map(([name, value]) => `${name} ${bytes(value)}`);
+  if (!far.length) return;
+  made.add_layout(
+    new Bokeh.Label({
+      x: 8, y: MAP_HEIGHT, x_units: "screen", y_units: "screen", y_offset: -6, text: `far above: ${far.join(", ")}`,
+      text_baseline: "top", text_font: FONT, text_font_size: "13px", text_color: data.colours.budget,
+      background_fill_color: "#fff", background_fill_alpha: 0.8,
+    }),
+  );
+}
+
 // Lines and the band above the head: what the blocks are measured against.
 function drawBounds(made, map) {
   const { colours } = data;
@@ -86,7 +99,7 @@ async function drawMap(index) {
   const made = figure("map", {
     height: MAP_HEIGHT,
     x_range: range(map.first_step - 0.5, map.first_step + map.steps.length - 0.5),
-    y_range: range(0, 1.06 * Math.max(map.required, data.maps.budget)),
+    y_range: range(0, (Object.keys(map.far).length ? 1.25 : 1.06) * map.height),
     x_label: "step (op)",
     y_label: "bytes of the arena",
   });
@@ -96,6 +109,7 @@ async function drawMap(index) {
   const names = nameLayer(made);
   const { own, entries } = drawBounds(made, map);
   markPeak(made, map);
+  tellFar(made, map);
   made.add_tools(hover([...layers.map((l) => l.renderer), own.renderer]));
   const used = new Set(map.blocks.map((block) => block[1]));
   const kinds = data.maps.kinds.flatMap((kind, n) => (used.has(n) ? [[kind.name, layers[n].renderer]] : []));

@@ -9,6 +9,7 @@ from sim.graph.roles import step_word
 from sim.memory_map import KINDS, MemoryMap, explained, memory_map
 from sim.program import Program
 from sim.render.colours import BLOCKS
+from sim.render.map_height import bounds, map_height
 
 BLOCKS_MAX = 40_000
 """Maps are shown while they have so many blocks together; the winner's always is."""
@@ -29,7 +30,7 @@ def maps(comparison: Comparison) -> dict[str, Any]:
             left_out.append(label)
             continue
         left -= size
-        shown.append(_map(label, outcome.program))
+        shown.append(_map(label, outcome.program, comparison.goal.sram_bytes))
     return {
         "budget": comparison.goal.sram_bytes,
         "kinds": [{"name": kind, "colour": BLOCKS[kind]} for kind in KINDS],
@@ -38,7 +39,7 @@ def maps(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _map(label: str, program: Program) -> dict[str, Any]:
+def _map(label: str, program: Program, budget_bytes: int) -> dict[str, Any]:
     """Blocks as [name, kind, first byte, end, first step, end, own bytes], steps as [kind, bytes
 
     in use, highest of them].
@@ -46,6 +47,7 @@ def _map(label: str, program: Program) -> dict[str, Any]:
     found = memory_map(program)
     kinds = dict.fromkeys(step.kind for step in found.steps)
     number = {kind: n for n, kind in enumerate(kinds)}
+    height, far = map_height(found.peak_bytes, bounds(found.arena.required, budget_bytes))
     return {
         "label": label,
         "blocks": [
@@ -60,6 +62,8 @@ def _map(label: str, program: Program) -> dict[str, Any]:
         "word": step_word(program.graph),
         "steps": [[number[s.kind], s.live_bytes, s.top_bytes] for s in found.steps],
         **_sizes(found),
+        "height": height,
+        "far": far,
         "peak": {"step": found.peak_step, "bytes": found.peak_bytes},
         "explained": list(explained(program, found)),
     }  # fmt: skip
