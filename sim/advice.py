@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sim import trace
@@ -26,11 +26,18 @@ class Stall:
     advice: str
 
 
-def largest_stalls(report: Report, program: Program, board: Board, count: int) -> tuple[Stall, ...]:
+EARLIER, LONGER = ("lead", "ahead"), ("window", "drain")
+"""What policies call the parameters that start fetches earlier, and give writing more time."""
+
+
+def largest_stalls(
+    report: Report, program: Program, board: Board, parameters: Iterable[str], count: int
+) -> tuple[Stall, ...]:
     """The longest waits of a run, the longest first, each with what to do about it.
 
-    Waits with the same cause for the same storage are told together, and so are those that may
-    meet any op; the subject is what is waited for the longest.
+    `parameters` are those that the policy has, so that none is named that it lacks. Waits with the
+    same cause for the same storage are told together, and so are those that may meet any op; the
+    subject is what is waited for the longest.
     """
     moves = {program.graph.tensors[move.tensor].name: move for move in transfers(program)}
     groups: dict[tuple[str, str], list[tuple[str, int]]] = {}
@@ -39,10 +46,16 @@ def largest_stalls(report: Report, program: Program, board: Board, count: int) -
         groups.setdefault((cause, storage), []).append((subject, ps))
     waits = [(cause, sum(ps for _, ps in met), met) for (cause, _), met in groups.items()]
     waits.sort(key=lambda wait: (-wait[1], wait[0]))
+    known = {name.rsplit(".", 1)[-1] for name in parameters}
     return tuple(
-        Stall(cause, _several(met), ps, _ADVICE[cause](moves.get(met[0][0]), board))
+        Stall(cause, _several(met), ps, _advice(cause, moves.get(met[0][0]), board, known))
         for cause, ps, met in waits[:count]
     )
+
+
+def _advice(cause: str, move: Transfer | None, board: Board, known: set[str]) -> str:
+    larger = next((name for name in _TURNED.get(cause, ()) if name in known), None)
+    return _ADVICE[cause](move, board, f" (a larger {larger})" if larger else "")
 
 
 def _several(met: Sequence[tuple[str, int]]) -> str:
@@ -50,56 +63,57 @@ def _several(met: Sequence[tuple[str, int]]) -> str:
     return f"{first} and {len(others)} other{'s' * (len(others) > 1)}" if others else first
 
 
-def _fetch(move: Transfer | None, board: Board) -> str:
-    return f"start the fetch earlier (a larger lead){_elsewhere(move, board)}"
+def _fetch(move: Transfer | None, board: Board, turn: str) -> str:
+    return f"start the fetch earlier{turn}{_elsewhere(move, board)}"
 
 
-def _window(move: Transfer | None, board: Board) -> str:
-    return f"give the spill more steps (a larger window){_elsewhere(move, board)}"
+def _window(move: Transfer | None, board: Board, turn: str) -> str:
+    return f"give the spill more steps{turn}{_elsewhere(move, board)}"
 
 
-def _busy(move: Transfer | None, board: Board) -> str:
+def _busy(move: Transfer | None, board: Board, _: str) -> str:
     return (
         f"{_name(move)} keeps its users waiting now and then: start transfers earlier, or keep "
         f"less in it{_elsewhere(move, board)}"
     )
 
 
-def _shared(move: Transfer | None, board: Board) -> str:
+def _shared(move: Transfer | None, board: Board, _: str) -> str:
     return (
         f"others use {_name(move)} too: give them a lower priority or smaller pieces"
         f"{_elsewhere(move, board)}"
     )
 
 
-def _erasing(move: Transfer | None, board: Board) -> str:
+def _erasing(move: Transfer | None, board: Board, _: str) -> str:
     return f"{_name(move)} erases before it writes: spill less often{_elsewhere(move, board)}"
 
 
-def _retry(move: Transfer | None, board: Board) -> str:
+def _retry(move: Transfer | None, board: Board, _: str) -> str:
     return f"{_name(move)} loses packets and sends them again{_elsewhere(move, board)}"
 
 
-def _asleep(move: Transfer | None, board: Board) -> str:
+def _asleep(move: Transfer | None, board: Board, _: str) -> str:
     return f"{_name(move)} wakes up at intervals only{_elsewhere(move, board)}"
 
 
-def _bus(_: Transfer | None, __: Board) -> str:
+def _bus(_: Transfer | None, __: Board, ___: str) -> str:
     return "core and DMA want the bus at once: have bytes move beside ops that mostly compute"
 
 
-def _flash(move: Transfer | None, board: Board) -> str:
+def _flash(move: Transfer | None, board: Board, _: str) -> str:
     return (
         "no code can be fetched while the flash programs or erases: spill elsewhere, or run the "
         f"code from RAM{_elsewhere(move, board)}"
     )
 
 
-def _preempted(_: Transfer | None, __: Board) -> str:
+def _preempted(_: Transfer | None, __: Board, ___: str) -> str:
     return "interrupts and tasks of higher priority take the core: do less in them, or less often"
 
 
-_ADVICE: dict[str, Callable[[Transfer | None, Board], str]] = {
+_TURNED = {trace.FETCH_NOT_DONE: EARLIER, trace.WINDOW_NOT_DRAINED: LONGER}
+_ADVICE: dict[str, Callable[[Transfer | None, Board, str], str]] = {
     trace.FETCH_NOT_DONE: _fetch,
     trace.WINDOW_NOT_DRAINED: _window,
     trace.STORAGE_BUSY: _busy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sim.device.cost import group
@@ -92,6 +93,23 @@ class MemoryMap:
         live, top = max(s.live_bytes for s in found), max(s.top_bytes for s in found)
         return replace(found[0], live_bytes=live, top_bytes=top)
 
+    def overlap_bytes(self, step: int) -> int:
+        """How many bytes more the blocks at a step have together than they cover."""
+        placed = sum(block.span.length for block in self.blocks if step in block.steps)
+        return placed - self.at(step).live_bytes
+
+    def shared(self) -> Iterator[tuple[Range, Range]]:
+        """Steps and bytes where blocks lie upon each other, such as an output and its input."""
+        since: dict[Range, int] = {}
+        first = self.steps[0].number
+        by_step = _by_step(self.blocks, range(first, first + len(self.steps)))
+        for number, spans in enumerate([*by_step, []], first):
+            now = dict.fromkeys(_covered_twice(spans))
+            for span in [span for span in since if span not in now]:
+                yield Range(since.pop(span), number), span
+            for span in now:
+                since.setdefault(span, number)
+
     def alive(self, step: int) -> tuple[Block, ...]:
         """What is in use at a step, the largest first."""
         found = (block for block in self.blocks if step in block.steps and block.nbytes)
@@ -161,13 +179,31 @@ def _in_use(spans: list[Range]) -> tuple[int, int]:
     return covered, top
 
 
+def _covered_twice(spans: list[Range]) -> Iterator[Range]:
+    """Where spans in order, of where they start, overlap."""
+    top, found = 0, Range(0, 0)
+    for span in spans:
+        start, stop = span.start, min(span.stop, top)
+        if start < stop and start <= found.stop:
+            found = Range(found.start, max(found.stop, stop))
+        elif start < stop:
+            if found.length:
+                yield found
+            found = Range(start, stop)
+        top = max(top, span.stop)
+    if found.length:
+        yield found
+
+
 def explained(program: Program, found: MemoryMap) -> tuple[str, ...]:
     """The peak in words: where it is, what is in use there and why, the largest first."""
     peak, roles = found.peak, Roles(program.graph)
     gap = peak.top_bytes - peak.live_bytes
     where = f"{peak.top_bytes:,} B at {peak.where}"
     between = f", {gap:,} B of them in gaps between blocks" if gap else ""
-    lines = [f"{where}{between}"]
+    overlap = found.overlap_bytes(peak.number)
+    upon = f", where blocks overlap by {overlap:,} B" if overlap else ""
+    lines = [f"{where}{upon}{between}"]
     for block in found.alive(peak.number):
         lines.append(
             f"{block.name}: {block.nbytes:,} B, {roles.at(block.tensor, peak.number).text}"

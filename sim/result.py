@@ -151,6 +151,7 @@ def _shortfall(comparison: Comparison) -> dict[str, Any] | None:
         "runtime_bytes": found.fixed_bytes,
         "op": {"step": found.step, "kind": found.kind},
         "alive": [{"tensor": name, "bytes": nbytes} for name, nbytes in found.alive],
+        "overlap_bytes": found.overlap_bytes,
     }
 
 

@@ -16,7 +16,8 @@ class Shortfall:
     """`smallest_bytes` is the least budget that something was found for, `over_bytes` how much more
 
     that is than what was wanted. `step`, `kind` and, in words, `where` are the op where most is
-    alive, `alive` the largest of what is, with bytes; `fixed_bytes` is what the runtime takes.
+    alive, `alive` the largest of what is, with bytes, `overlap_bytes` what all of it has in common;
+    `fixed_bytes` is what the runtime takes.
     """
 
     smallest_bytes: int
@@ -25,6 +26,7 @@ class Shortfall:
     kind: str
     where: str
     alive: tuple[tuple[str, int], ...]
+    overlap_bytes: int
     fixed_bytes: int
 
 
@@ -39,5 +41,6 @@ def shortfall(program: Program, budget_bytes: int) -> Shortfall:
         kind=worst.kind,
         where=worst.where,
         alive=tuple((b.name, b.span.length) for b in found.alive(worst.number)[:SHOWN]),
+        overlap_bytes=found.overlap_bytes(worst.number),
         fixed_bytes=found.arena.required - found.peak_bytes,
     )

@@ -33,17 +33,14 @@ from tests.strategies import graphs, spilled
 BOARD = load_board("arduino_portenta_h7")
 
 
-def painted(program: Program) -> tuple[dict[int, int], dict[int, int]]:
-    """Bytes in use and the highest of them by step, painted byte by byte."""
-    live: dict[int, Any] = {}
+def painted(program: Program) -> dict[int, Any]:
+    """How many blocks lie on each byte, by step, painted byte by byte."""
+    coats: dict[int, Any] = {}
     for placement in program.plan.placements:
         for step in range(placement.claim.start, placement.claim.stop):
-            row = live.setdefault(step, np.zeros(program.plan.size_bytes, bool))
-            row[placement.span.start : placement.span.stop] = True
-    return (
-        {step: int(row.sum()) for step, row in live.items()},
-        {step: int(row.nonzero()[0].max(initial=-1)) + 1 for step, row in live.items()},
-    )
+            row = coats.setdefault(step, np.zeros(program.plan.size_bytes, int))
+            row[placement.span.start : placement.span.stop] += 1
+    return coats
 
 
 @given(graphs(), st.booleans(), st.data())
@@ -52,11 +49,19 @@ def test_the_map_is_what_was_painted(graph: Graph, packed: bool, data: st.DataOb
         graph = data.draw(spilled(graph)).graph()
     program = pack_graph(graph)[0] if packed else place(graph)
     found = memory_map(program)
-    live, top = painted(program)
-    steps = {step.number: step for step in found.steps}
-    for number, step in steps.items():
-        assert (step.live_bytes, step.top_bytes) == (live.get(number, 0), top.get(number, 0))
-    assert live.keys() <= steps.keys()
+    coats = painted(program)
+    shared: dict[int, Any] = {number: np.zeros_like(row, bool) for number, row in coats.items()}
+    for steps, span in found.shared():
+        for number in range(steps.start, steps.stop):
+            assert not shared[number][span.start : span.stop].any()  # told once
+            shared[number][span.start : span.stop] = True
+    for step in found.steps:
+        row = coats.pop(step.number, np.zeros(1, int))
+        assert step.live_bytes == (row > 0).sum()
+        assert step.top_bytes == row.nonzero()[0].max(initial=-1) + 1
+        assert found.overlap_bytes(step.number) == row.sum() - step.live_bytes
+        assert np.array_equal(shared.get(step.number, row > 1), row > 1)
+    assert not coats
     assert found.peak_bytes == program.plan.size_bytes == program.arena().activations
     assert found.peak.top_bytes == found.peak_bytes
     assert len(found.blocks) == len(program.plan.placements)
@@ -93,6 +98,16 @@ def test_the_peak_is_explained() -> None:
         f"{names[x].name}: 2,048 B, read here",
         f"{names[y].name}: 2,048 B, written here",
     }
+
+
+def test_what_is_shared_at_the_peak_is_told() -> None:
+    """A convolution's output runs into its input, of which it has 2,048 bytes as well."""
+    net = Net()
+    program = pack_graph(net.graph(net.mean(net.conv(net.conv(net.input(1, 16, 16, 1), 8), 8))))[0]
+    peak = program.plan.size_bytes
+    first = explained(program, memory_map(program))[0]
+    assert peak < 4096
+    assert first == f"{peak:,} B at op 1, CONV_2D, where blocks overlap by {4096 - peak:,} B"
 
 
 def test_a_gap_at_the_peak_is_told() -> None:

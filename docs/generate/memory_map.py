@@ -5,9 +5,8 @@ The blocks below, what they are called and their colours are those of report.htm
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from textwrap import wrap
 from typing import Any
 
@@ -167,7 +166,7 @@ def _arena(axes: Any, found: MemoryMap, top: int, *, first: bool) -> None:
     blocks = sorted(found.blocks, key=lambda block: (-block.nbytes, block.steps.start))
     for block in blocks:
         _fill(axes, block.steps, block.span, facecolor=BLOCKS[block.kind], edgecolor="white")
-    for steps, span in _shared(blocks):
+    for steps, span in found.shared():
         _fill(axes, steps, span, facecolor="none", edgecolor="white", hatch="////")
     for block in blocks:
         _bytes(axes, block, found, top)
@@ -210,19 +209,6 @@ def _bytes(axes: Any, block: Block, found: MemoryMap, top: int) -> None:
     )  # fmt: skip
 
 
-def _shared(blocks: Sequence[Block]) -> Iterator[tuple[Range, Range]]:
-    """Steps and bytes where two blocks lie upon each other."""
-    for one, other in combinations(blocks, 2):
-        steps, span = _both(one.steps, other.steps), _both(one.span, other.span)
-        if steps.length and span.length:
-            yield steps, span
-
-
-def _both(one: Range, other: Range) -> Range:
-    start = max(one.start, other.start)
-    return Range(start, max(start, min(one.stop, other.stop)))
-
-
 def _box(axes: Any, middle: float, width: float, low: float, high: float, colour: str) -> None:
     axes.bar(
         middle, high - low, width, low, color=colour, edgecolor="white", linewidth=0.5,
@@ -245,7 +231,7 @@ def _legends(figure: Any, panels: Sequence[Panel], maps: Sequence[MemoryMap]) ->
     blocks = [
         Patch(facecolor=BLOCKS[kind], label=kind) for kind in memory_map.KINDS if kind in used
     ]
-    if any(True for found in maps for _ in _shared(found.blocks)):
+    if any(True for found in maps for _ in found.shared()):
         blocks.append(Patch(facecolor="#999999", edgecolor="white", hatch="////", label="shared"))
     _legend(figure, "outside lower center", blocks)
 

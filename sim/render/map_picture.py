@@ -38,6 +38,15 @@ def _draw_map(axes: Any, found: MemoryMap, budget_bytes: int) -> None:
             align="edge", color=BLOCKS[kind], edgecolor="white",
             linewidth=min(0.8, 40 / max(1, len(found.blocks))), label=kind if mine else None,
         )  # fmt: skip
+    shared = list(found.shared())
+    axes.bar(
+        [steps.start - 0.5 for steps, _ in shared],
+        [span.length for _, span in shared],
+        [steps.length for steps, _ in shared],
+        [span.start for _, span in shared],
+        align="edge", color="none", edgecolor="#00000055", hatch="////", linewidth=0,
+        label="shared" if shared else None,
+    )  # fmt: skip
     numbers = [step.number for step in found.steps]
     live = [step.live_bytes for step in found.steps]
     axes.step(numbers, live, where="mid", color=IN_USE, linestyle=":", label="in use")

@@ -115,6 +115,8 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
             f"something was found for is {grouped(missing.smallest_bytes)} B."
         )
         alive = ", ".join(f"{name} ({grouped(nbytes)} B)" for name, nbytes in missing.alive)
+        if missing.overlap_bytes:
+            alive += f", overlapping by {grouped(missing.overlap_bytes)} B"
         beside = f"; {grouped(missing.fixed_bytes)} B are the runtime's" * bool(missing.fixed_bytes)
         yield f"In the way at {missing.where}: {alive}{beside}"
     yield from _battery(comparison)

@@ -35,7 +35,9 @@ def show_winner(comparison: Comparison) -> None:
     out.print(line if encodes(out.encoding, line) else line.translate(str.maketrans(BLOCKS, ASCII)))
     peak = found.peak
     out.print(f"peak {grouped(found.peak_bytes)} B at {peak.where}", style="dim")
-    stalls = largest_stalls(best.report, best.program, comparison.board, STALLS_SHOWN)
+    stalls = largest_stalls(
+        best.report, best.program, comparison.board, best.choice.params, STALLS_SHOWN
+    )
     total_ps = best.report.total_stall_ps
     if not stalls:
         return

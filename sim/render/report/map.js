@@ -3,8 +3,9 @@
 const RECTANGLES_MAX = 6000; // of those in view, the largest; zooming in brings the rest
 const MAP_HEIGHT = 470;
 
-function blocksInView(map, x, y) {
-  const found = map.blocks.filter(
+// The largest of the blocks that are in view.
+function inView(blocks, x, y) {
+  const found = blocks.filter(
     ([, , from, to, first, stop]) =>
       stop - 0.5 > x.start && first - 0.5 < x.end && to > y.start && from < y.end,
   );
@@ -28,9 +29,9 @@ function blockText(map, [name, kind, from, to, first, stop, own]) {
   );
 }
 
-function fillMap(map, layers, names, made) {
+function fillMap(map, { layers, shared, names }, made) {
   const { x_range: x, y_range: y } = made;
-  const shown = blocksInView(map, x, y);
+  const shown = inView(map.blocks, x, y);
   const pixel_x = (x.end - x.start) / Math.max(300, element("map").clientWidth - 110);
   const pixel_y = (y.end - y.start) / (MAP_HEIGHT - 90);
   const texts = [];
@@ -42,6 +43,8 @@ function fillMap(map, layers, names, made) {
     layers[number].renderer.glyph.line_width = { value: shown.length > 800 ? 0.2 : 1 };
     texts.push(named(rows, kind.colour, pixel_x, pixel_y));
   });
+  const upon = inView(map.shared.map(([from, to, first, stop]) => ["", 0, from, to, first, stop]), x, y);
+  shared.source.data = boxes(upon.map((b) => [b[4] - 0.5, b[5] - 0.5, b[2], b[3], ""]));
   names.data = merged(texts);
 }
 
@@ -60,13 +63,21 @@ function markPeak(made, map) {
   );
 }
 
+// Where blocks lie upon each other: hatched, as much of it as of the blocks.
+function sharedLayer(made) {
+  return layer(made, null, {
+    line_color: null, hatch_pattern: "right_diagonal_line", hatch_color: INK, hatch_alpha: 0.25,
+    hatch_scale: 9, hatch_weight: 1,
+  });
+}
+
 // What lies so far above the blocks that they would be flat beside it.
 function tellFar(made, map) {
   const far = Object.entries(map.far).map(([name, value]) => `${name} ${bytes(value)}`);
   if (!far.length) return;
   made.add_layout(
     new Bokeh.Label({
-      x: 8, y: MAP_HEIGHT, x_units: "screen", y_units: "screen", y_offset: -6, text: `far above: ${far.join(", ")}`,
+      x: map.first_step - 0.5, y: made.y_range.end, x_offset: 8, y_offset: -8, text: `far above: ${far.join(", ")}`,
       text_baseline: "top", text_font: FONT, text_font_size: "13px", text_color: data.colours.budget,
       background_fill_color: "#fff", background_fill_alpha: 0.8,
     }),
@@ -106,16 +117,18 @@ async function drawMap(index) {
   made.xaxis.ticker = whole_ticks();
   made.yaxis.formatter = whole_numbers();
   const layers = data.maps.kinds.map((kind) => layer(made, kind.colour));
-  const names = nameLayer(made);
+  const shared = sharedLayer(made);
+  const drawn = { layers, shared, names: nameLayer(made) };
   const { own, entries } = drawBounds(made, map);
   markPeak(made, map);
   tellFar(made, map);
   made.add_tools(hover([...layers.map((l) => l.renderer), own.renderer]));
   const used = new Set(map.blocks.map((block) => block[1]));
   const kinds = data.maps.kinds.flatMap((kind, n) => (used.has(n) ? [[kind.name, layers[n].renderer]] : []));
-  legend(made, [...kinds, ...entries]);
-  fillMap(map, layers, names, made);
-  onView(made, () => fillMap(map, layers, names, made));
+  const upon = map.shared.length ? [["shared", shared.renderer]] : [];
+  legend(made, [...kinds, ...upon, ...entries]);
+  fillMap(map, drawn, made);
+  onView(made, () => fillMap(map, drawn, made));
   element("map").replaceChildren();
   await Bokeh.Plotting.show(made, "#map");
   element("map").dataset.peak = map.peak.bytes;

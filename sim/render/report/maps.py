@@ -40,9 +40,9 @@ def maps(comparison: Comparison) -> dict[str, Any]:
 
 
 def _map(label: str, program: Program, budget_bytes: int) -> dict[str, Any]:
-    """Blocks as [name, kind, first byte, end, first step, end, own bytes], steps as [kind, bytes
+    """Blocks as [name, kind, first byte, end, first step, end, own bytes], what they share as
 
-    in use, highest of them].
+    [first byte, end, first step, end], steps as [kind, bytes in use, highest of them].
     """
     found = memory_map(program)
     kinds = dict.fromkeys(step.kind for step in found.steps)
@@ -56,6 +56,9 @@ def _map(label: str, program: Program, budget_bytes: int) -> dict[str, Any]:
                 b.nbytes,
             ]
             for b in found.blocks
+        ],
+        "shared": [
+            [span.start, span.stop, steps.start, steps.stop] for steps, span in found.shared()
         ],
         "first_step": found.steps[0].number,
         "op_kinds": list(kinds),

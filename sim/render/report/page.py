@@ -138,7 +138,9 @@ def _table(header: Sequence[str], rows: Iterable[str], name: str) -> str:
 def _stalls(comparison: Comparison) -> str:
     best = comparison.best
     assert best.report is not None and best.program is not None
-    found = largest_stalls(best.report, best.program, comparison.board, STALLS_SHOWN)
+    found = largest_stalls(
+        best.report, best.program, comparison.board, best.choice.params, STALLS_SHOWN
+    )
     if not best.report.fate.done:
         return "<p>No frame came to its end.</p>"
     if not found:
