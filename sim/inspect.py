@@ -65,7 +65,7 @@ def inspect(graph: Graph, kernels: str = "reference") -> Inspection:
 def _alive(graph: Graph, roles: Roles, buffer: Buffer, step: int) -> Alive:
     role = roles.at(buffer.tensor, step)
     scratch = f"scratch of op {buffer.scratch_of}"
-    name = scratch if buffer.tensor is None else graph.tensors[buffer.tensor].name
+    name = scratch if buffer.tensor is None else graph.tensors[buffer.tensor].label
     return Alive(name, buffer.size, role.text, role.cold)
 
 

@@ -158,7 +158,7 @@ def _block(graph: Graph, kinds: dict[int, str], placed: Placement) -> Block:
         return Block(name, SCRATCH, None, placed.size_bytes, placed.span, placed.claim)
     tensor = graph.tensors[placed.tensor]
     kind = UNUSED if placed.claim.stop <= ARRIVAL else kinds[tensor.id]
-    return Block(tensor.name, kind, tensor.id, tensor.nbytes, placed.span, placed.claim)
+    return Block(tensor.label, kind, tensor.id, tensor.nbytes, placed.span, placed.claim)
 
 
 def _by_step(blocks: tuple[Block, ...], steps: range) -> list[list[Range]]:

@@ -48,8 +48,8 @@ def op_profiles(program: Program, found: MemoryMap, trace: Trace) -> tuple[OpPro
         OpProfile(
             step=step,
             kind=op.kind,
-            inputs=tuple(graph.tensors[t].name for t in op.reads),
-            outputs=tuple(graph.tensors[t].name for t in op.outputs),
+            inputs=tuple(graph.tensors[t].label for t in op.reads),
+            outputs=tuple(graph.tensors[t].label for t in op.outputs),
             macs=_macs(graph, op),
             work_ps=work[step] // frames,
             stall_ps={cause: ps // frames for cause, ps in stalls[step].items()},

@@ -23,7 +23,7 @@ def replace_what_cannot_be_shown() -> None:
 
 def write(document: str) -> None:
     """A JSON document on stdout; where stdout can't encode all of it, escaped as JSON has it."""
-    if not encodes(sys.stdout.encoding, document):
+    if not encodes(sys.stdout.encoding or "utf-8", document):
         document = _OUTSIDE_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], document)
     sys.stdout.write(document)
 

@@ -102,6 +102,12 @@ class Tensor:
     variants: tuple[Table, ...] = ()
 
     @property
+    def label(self) -> str:
+        """The name as people are shown it: on one line, and never empty."""
+        shown = "".join(c if c.isprintable() else " " for c in self.name).strip()
+        return shown or f"tensor {self.id}"
+
+    @property
     def is_constant(self) -> bool:
         return self.data is not None
 

@@ -142,7 +142,7 @@ def _sentence(why: Reason) -> str:
         figure=NOUNS.get(figure, figure),
         found=_amount(figure, found),
         against=_amount(figure, against),
-        more=f"{_amount(figure, found - against)} more",
+        more=f"{_amount(figure, abs(found - against))} {'less' if found < against else 'more'}",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.table import Table
@@ -112,11 +112,29 @@ def _shares(comparison: Comparison, report: Report) -> str:
 
 def _show_spreads(out: Console, comparison: Comparison) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column("policy", overflow="fold")
-    for name in ("mean", "p99", "lost", "late", "mJ"):
+    first, *figures = SPREAD_COLUMNS
+    table.add_column(first, overflow="fold")
+    for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
+    for row in spread_rows(comparison):
+        table.add_row(*row)
+    out.print(Text(f"\n{spread_title(comparison)}", style="bold"))
+    out.print(table)
+
+
+SPREAD_COLUMNS = ("policy", "mean", "p99", "lost", "late", "mJ")
+
+
+def spread_title(comparison: Comparison) -> str:
+    """What the rows of `spread_rows` are."""
+    seeds = next(iter(comparison.spreads.values())).seeds
+    return f"Over {seeds} seeds: mean and half of its 95 % interval"
+
+
+def spread_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """Each policy's figures over many seeds, as `SPREAD_COLUMNS` names them."""
     for index, spread in comparison.spreads.items():
-        table.add_row(
+        yield (
             comparison.label(comparison.outcomes[index]),
             _time(spread.mean_ps),
             _time(spread.p99_ps),
@@ -124,9 +142,6 @@ def _show_spreads(out: Console, comparison: Comparison) -> None:
             _percent(spread.missed),
             f"{spread.energy_pj.mean / 10**9:.3g}",
         )
-        seeds = spread.seeds
-    out.print(Text(f"\nOver {seeds} seeds: mean and half of its 95 % interval", style="bold"))
-    out.print(table)
 
 
 def _time(figure: Figure) -> str:

@@ -21,6 +21,8 @@ from sim.units import format_time
 WINNER, PARETO = "*", "o"
 VERDICT_STYLES = {"passed": "green", "failed": "red", "skipped": "yellow"}
 WEAR_WARNING_DAYS = 365
+POLICY_MIN_WIDTH = 8
+"""A narrow terminal cuts figures off before it does names."""
 
 
 def console() -> Console:
@@ -32,6 +34,12 @@ def console() -> Console:
     if sys.stdout.isatty():
         return made
     return Console(highlight=False, markup=False, width=max(80, made.width))
+
+
+def brief(name: str, width: int = 60) -> str:
+    """A name with its middle left out where it is longer than that."""
+    half = (width - 1) // 2
+    return name if len(name) <= width else f"{name[:half]}…{name[-half:]}"
 
 
 def grouped(nbytes: int) -> str:
@@ -54,7 +62,7 @@ def show_comparison(comparison: Comparison, title: str) -> None:
         out.print(f"beside it {resident.name}: {needs} B, {resident.role.arena} arena", style="dim")
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("", width=2)
-    table.add_column("policy", overflow="fold")
+    table.add_column("policy", overflow="fold", min_width=POLICY_MIN_WIDTH)
     for name in ("fits", "arena B", "budget", "latency", "change", "stalls", "moved B"):
         table.add_column(name, justify="right", no_wrap=True)
     first = _first_latency(comparison)
@@ -114,7 +122,7 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
             f"Nothing fits: {grouped(missing.over_bytes)} B are missing; the smallest budget that "
             f"something was found for is {grouped(missing.smallest_bytes)} B."
         )
-        alive = ", ".join(f"{name} ({grouped(nbytes)} B)" for name, nbytes in missing.alive)
+        alive = ", ".join(f"{brief(name)} ({grouped(nbytes)} B)" for name, nbytes in missing.alive)
         if missing.overlap_bytes:
             alive += f", overlapping by {grouped(missing.overlap_bytes)} B"
         beside = f"; {grouped(missing.fixed_bytes)} B are the runtime's" * bool(missing.fixed_bytes)
@@ -124,13 +132,16 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
 
 
 def _too_hungry(comparison: Comparison) -> Iterable[str]:
-    """That nothing keeps to the energy which a frame may take."""
-    limit_pj, goal = comparison.goal.energy_pj, comparison.goal
-    if limit_pj and not any(outcome.fits(goal) for outcome in comparison.outcomes):
-        least_pj = min(o.frame_pj for o in comparison.outcomes if o.report is not None)
+    """That what fits into the SRAM takes more energy than a frame may."""
+    limit_pj, sram = comparison.goal.energy_pj, comparison.goal.sram_bytes
+    fitting = [
+        o.frame_pj for o in comparison.outcomes
+        if o.arena is not None and o.report is not None and o.arena.required <= sram
+    ]  # fmt: skip
+    if limit_pj and fitting and min(fitting) > limit_pj:
         yield (
-            f"Nothing keeps to both budgets; {limit_pj / 10**9:.3g} mJ a frame are allowed, "
-            f"and the least is {least_pj / 10**9:.3g} mJ."
+            f"Nothing keeps to both budgets: {limit_pj / 10**9:.3g} mJ a frame are allowed, and "
+            f"what fits into the SRAM takes {min(fitting) / 10**9:.3g} mJ or more."
         )
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from sim.advice import largest_stalls
 from sim.compare import Comparison
 from sim.memory_map import memory_map
-from sim.render.tables import console, grouped
+from sim.render.tables import brief, console, grouped
 from sim.terminal import encodes
 from sim.units import format_time
 
@@ -28,7 +28,7 @@ def show_winner(comparison: Comparison) -> None:
     assert best.program is not None and best.report is not None
     found = memory_map(best.program)
     out.print(
-        Text(f"\nMemory of {comparison.label(best)} over its {len(found.ops)} ops", style="bold")
+        Text(f"\nMemory of {comparison.label(best)} over its {_ops(len(found.ops))}", style="bold")
     )
     live = [found.of_op(index).live_bytes for index in range(len(found.ops))]
     line = sparkline(live, SPARKLINE_WIDTH)
@@ -46,8 +46,12 @@ def show_winner(comparison: Comparison) -> None:
     for stall in stalls:
         if stall.ps * WORTH_TELLING < total_ps:
             continue
-        out.print(f"{format_time(stall.ps):>8}  {stall.cause}, {stall.subject}")
+        out.print(f"{format_time(stall.ps):>8}  {stall.cause}, {brief(stall.subject)}")
         out.print(Padding(Text(stall.advice, style="dim"), (0, 0, 0, 10), expand=False))
+
+
+def _ops(count: int) -> str:
+    return f"{count} ops" if count != 1 else "one op"
 
 
 def sparkline(values: Sequence[int], width: int) -> str:

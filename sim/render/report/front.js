@@ -6,14 +6,21 @@ const MARKS = [
   ["does not fit", "x", 11, "#b00020", (p) => !p.fits && !p.winner],
 ];
 
-// Points that lie on each other share one name.
+const NAMES_SHOWN = 3;
+
+// Points that lie on each other share one name, the winner's first.
 function pointNames(points) {
   const places = new Map();
   for (const p of points.filter((found) => found.winner || found.pareto)) {
     const key = `${p.arena} ${p.latency.toPrecision(4)}`;
     places.set(key, [...(places.get(key) ?? []), p]);
   }
-  return [...places.values()].map((found) => ({ ...found[0], name: found.map((p) => p.label).join(", ") }));
+  return [...places.values()].map((found) => {
+    const labels = found.sort((a, b) => b.winner - a.winner).map((p) => p.label);
+    const others = labels.length - NAMES_SHOWN;
+    const more = others > 0 ? ` and ${others} other${others > 1 ? "s" : ""}` : "";
+    return { ...found[0], name: labels.slice(0, NAMES_SHOWN).join(", ") + more };
+  });
 }
 
 function frontText(p) {

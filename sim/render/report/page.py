@@ -19,7 +19,7 @@ from sim.errors import MissingToolError
 from sim.policy import written_choice
 from sim.render.colours import BUDGET, IN_USE, PEAK, RUNTIME
 from sim.render.plot import INSTALL
-from sim.render.realtime import precise
+from sim.render.realtime import SPREAD_COLUMNS, precise, spread_rows, spread_title
 from sim.render.report.cards import cards
 from sim.render.report.maps import maps
 from sim.render.report.timeline import packed_timeline
@@ -69,7 +69,7 @@ def report_page(shown: Shown) -> str:
         data=_embedded(_data(shown)),
         cards=cards(comparison, shown.proven, shown.facts),
         stalls=_stalls(comparison),
-        policies=_policies(comparison),
+        policies=_policies(comparison) + _spreads(comparison),
         sources=_sources(comparison),
         trust=escape(trust(comparison)),
         version=__version__,
@@ -166,7 +166,7 @@ def _policy(comparison: Comparison, index: int, outcome: Outcome) -> str:
         return _row(("", label, "failed", f'<span class="note">{escape(outcome.error)}</span>'))
     report, required = outcome.report, outcome.arena.required
     latency, done = report.latency, report.fate.done
-    mark = "★" if index == comparison.winner else "○" if index in comparison.pareto else ""
+    mark = "★" * (index == comparison.winner) + "○" * (index in comparison.pareto)
     fits = outcome.fits(comparison.goal)
     verdict = '<span class="good">yes</span>' if fits else '<span class="bad">no</span>'
     cells = (
@@ -179,6 +179,14 @@ def _policy(comparison: Comparison, index: int, outcome: Outcome) -> str:
         f"{report.fate.missed:,}", f"{report.fate.lost_frames:,}",
     )  # fmt: skip
     return _row(cells, row=' class="winner"' if index == comparison.winner else "")
+
+
+def _spreads(comparison: Comparison) -> str:
+    if not comparison.spreads:
+        return ""
+    rows = (_row(map(escape, row)) for row in spread_rows(comparison))
+    table = _table(SPREAD_COLUMNS, rows, "spreads")
+    return f"<h3>{escape(spread_title(comparison))}</h3>{table}"
 
 
 def _setting(outcome: Outcome) -> str:
