@@ -178,7 +178,7 @@ class _Search:
             failure = failure or error
         if best is None:
             return Outcome(choice, error=str(failure or f"{choice.name}: nothing to try"))
-        report_progress(f"{where}: playing {best.choice.label}, {frames} frames")
+        report_progress(f"{where}: playing {best.choice.label}, frames: {frames}")
         return self._live(best, frames)
 
     def _settings(self, choice: Choice) -> Iterator[Choice]:

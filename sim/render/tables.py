@@ -21,19 +21,19 @@ from sim.units import format_time
 WINNER, PARETO = "*", "o"
 VERDICT_STYLES = {"passed": "green", "failed": "red", "skipped": "yellow"}
 WEAR_WARNING_DAYS = 365
-POLICY_MIN_WIDTH = 8
-"""A narrow terminal cuts figures off before it does names."""
+WIDTH, LEAST_WIDTH = 80, 60
+"""Columns of what goes into a pipe, and those that a table needs: a terminal with less breaks its
+lines, but loses nothing."""
 
 
 def console() -> Console:
-    """Standard output; no colour in a pipe or under NO_COLOR, never narrower than 80 columns.
+    """Standard output; no colour in a pipe or under NO_COLOR.
 
     Brackets are text: parameters and tensor names have them.
     """
     made = Console(highlight=False, markup=False)
-    if sys.stdout.isatty():
-        return made
-    return Console(highlight=False, markup=False, width=max(80, made.width))
+    least = LEAST_WIDTH if sys.stdout.isatty() else WIDTH
+    return made if made.width >= least else Console(highlight=False, markup=False, width=least)
 
 
 def brief(name: str, width: int = 60) -> str:
@@ -62,7 +62,7 @@ def show_comparison(comparison: Comparison, title: str) -> None:
         out.print(f"beside it {resident.name}: {needs} B, {resident.role.arena} arena", style="dim")
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("", width=2)
-    table.add_column("policy", overflow="fold", min_width=POLICY_MIN_WIDTH)
+    table.add_column("policy", overflow="fold")
     for name in ("fits", "arena B", "budget", "latency", "change", "stalls", "moved B"):
         table.add_column(name, justify="right", no_wrap=True)
     first = _first_latency(comparison)
