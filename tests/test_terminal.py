@@ -1,16 +1,19 @@
-"""Output where stdout can't encode all characters: people lose some, documents none."""
+"""Characters that stdout can't encode: people lose them, documents don't; and interrupts."""
 
 from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from sim import progress
 from sim.cli import main
 from sim.graph.tflite_writer import write
+from sim.terminal import progress_shown
 from tests.graphs import unet
 
 PARTS = "split(start=0, stop=1, parts=2, axis=channels)"
@@ -47,3 +50,19 @@ def test_a_table_comes_to_its_end(
     text = printed(monkeypatch, encoding, str(model), "--policy", "plan", PARTS)
     assert "split(…)" in text or "split(?)" in text
     assert text.splitlines()[-1].endswith(".")
+
+
+@pytest.mark.parametrize("searching", [True, False])
+def test_an_interrupt_ends_a_search_but_stops_all_else(searching: bool) -> None:
+    reached = False
+    try:
+        with progress_shown(searching=searching):
+            signal.raise_signal(signal.SIGINT)
+            reached = True
+            assert progress.stopped()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        assert not searching
+    assert reached == searching
+    assert not progress.stopped()
