@@ -153,13 +153,15 @@ def _deploy(
 
         show_comparison(found, title)
         show_winner(found)
-        facts = [
-            ("verified", deployed.verdict),
-            ("written", f"{directory.as_posix()}/: {', '.join(contents)}"),
-            ("report", (directory / REPORT).as_posix()),
-            *(("not written", why) for why in made.missing.values()),
-        ]
-        show_facts([fact for fact in facts if fact[0] != "report" or REPORT in contents])
+        report = [("report", (directory / REPORT).as_posix())] if REPORT in contents else []
+        show_facts(
+            [
+                ("verified", deployed.verdict),
+                ("written", f"{directory.as_posix()}/: {', '.join(contents)}"),
+                *report,
+                *(("not written", why) for why in made.missing.values()),
+            ]
+        )
     return OK if found.best.fits(found.goal) and deployed.good else FAILED
 
 
