@@ -178,7 +178,8 @@ class _Search:
             failure = failure or error
         if best is None:
             return Outcome(choice, error=str(failure or f"{choice.name}: nothing to try"))
-        report_progress(f"{where}: playing {best.choice.label}, frames: {frames}")
+        several = f"{frames} frames" if frames != 1 else "one frame"
+        report_progress(f"{where}: playing {best.choice.label}, {several}")
         return self._live(best, frames)
 
     def _settings(self, choice: Choice) -> Iterator[Choice]:
