@@ -9,7 +9,7 @@ from sim import trace
 from sim.device.board import Board
 from sim.program import Program
 from sim.report import Report
-from sim.transfers import Transfer, transfers
+from sim.transfers import Transfer, subjects, transfers
 from sim.units import format_time
 
 FASTER = 2
@@ -39,7 +39,9 @@ def largest_stalls(
     same cause for the same storage are told together, and so are those that may meet any op; the
     subject is what is waited for the longest.
     """
-    moves = {program.graph.tensors[move.tensor].name: move for move in transfers(program)}
+    all_moves = transfers(program)
+    names = subjects(program.graph, all_moves)
+    moves = {names[move.tensor]: move for move in all_moves}
     groups: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for (cause, subject), ps in report.longest_stalls():
         storage = moves[subject].storage if subject in moves else ""

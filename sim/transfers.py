@@ -7,6 +7,8 @@ very next op. A fetch has its fence at the first op that reads what it brings.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sim.graph.graph import Graph
@@ -41,6 +43,16 @@ def transfers(program: Program) -> tuple[Transfer, ...]:
     A variable without a container is the model's own: it stays in the arena and nothing moves.
     """
     return _Scheduler(program).transfers()
+
+
+def subjects(graph: Graph, moves: Iterable[Transfer]) -> dict[int, str]:
+    """What the tensors that move are called, by tensor: those that share a name are numbered."""
+    labels = {move.tensor: graph.tensors[move.tensor].label for move in moves}
+    count = Counter(labels.values())
+    return {
+        tensor: label if count[label] == 1 else f"{label} (tensor {tensor})"
+        for tensor, label in labels.items()
+    }
 
 
 def fences(moves: tuple[Transfer, ...], steps: int) -> tuple[tuple[int, ...], ...]:

@@ -84,3 +84,19 @@ def test_waits_for_one_storage_are_told_together(report: Report) -> None:
     assert stall.ps == sum(waits.values())
     others = len(waits) - 1
     assert stall.subject == f"{list(waits)[-1][1]} and {others} other{'s' * (others > 1)}"
+
+
+def test_tensors_that_share_a_name_keep_their_storages(report: Report) -> None:
+    """Each is waited for and advised by itself, as if they had names of their own."""
+    alike = tuple(replace(tensor, name="same") for tensor in PROGRAM.graph.tensors)
+    program = replace(PROGRAM, graph=replace(PROGRAM.graph, tensors=alike))
+    found = play(System(program), BOARD, frames=1, seed=0)
+    assert sorted(found.stalled_on.values()) == sorted(report.stalled_on.values())
+    moved = [move.tensor for move in transfers(program)]
+    named = {f"same (tensor {tensor})" for tensor in moved}
+    assert len(named) > 1
+    subjects = {subject for (cause, subject), ps in found.stalled_on.items() if cause != PREEMPTED}
+    assert subjects & named
+    (stall,) = largest_stalls(found, program, BOARD, KNOWN, 1)
+    (wanted,) = largest_stalls(report, PROGRAM, BOARD, KNOWN, 1)
+    assert (stall.cause, stall.ps, stall.advice) == (wanted.cause, wanted.ps, wanted.advice)

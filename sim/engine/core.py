@@ -16,7 +16,7 @@ from sim.graph.graph import Graph, Op
 from sim.graph.rewrite import TRANSFER_KINDS
 from sim.program import Program
 from sim.trace import COMPUTE, COPY, FETCH, FETCH_NOT_DONE, PREEMPTED, STALL, WINDOW_NOT_DRAINED
-from sim.transfers import Transfer, fences
+from sim.transfers import Transfer, fences, subjects
 from sim.units import PS_PER_S, cycles_to_ps
 
 
@@ -56,7 +56,8 @@ class Model:
         self.env, self.cpu = machine.env, machine.cpu
         self.moves = {move.step: move for move in moves}
         self.fences = fences(moves, len(graph.ops))
-        self.names = {move.step: graph.tensors[move.tensor].name for move in moves}
+        names = subjects(graph, moves)
+        self.names = {move.step: names[move.tensor] for move in moves}
         self.bus_bytes_per_s = board.bus_bytes_per_s
         self.kinds = [op.kind for op in graph.ops]
         self.works_ps = [cycles_to_ps(n, board.core.clock_hz) for n in program.cycles(board)]

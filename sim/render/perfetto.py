@@ -9,7 +9,7 @@ from typing import Any
 from sim.memory_map import memory_map
 from sim.program import Program
 from sim.trace import COMPUTE, CORE, FETCH, SPILL, STALL, Frame, Span, Trace, frames_lane
-from sim.transfers import transfers
+from sim.transfers import subjects, transfers
 from sim.units import PS_PER_S
 
 PROCESS, FIRST_TRACK = 1, 2
@@ -135,8 +135,9 @@ def _rates(trace: Trace) -> Iterator[Event]:
 
 def _arrows(trace: Trace, program: Program, tracks: dict[str, int]) -> Iterator[Event]:
     """From each spill of the main model to the fetches of what it wrote, frame by frame."""
-    names = program.graph.tensors
-    slots = {(t.step, names[t.tensor].name): (t.storage, t.slot) for t in transfers(program)}
+    moves = transfers(program)
+    names = subjects(program.graph, moves)
+    slots = {(t.step, names[t.tensor]): (t.storage, t.slot) for t in moves}
     spilled: dict[tuple[int, str, str], Span] = {}
     number = 0
     for span in _transfers_of(trace, slots):
