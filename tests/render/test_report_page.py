@@ -7,6 +7,7 @@ import json
 import re
 import zlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,16 @@ import pytest
 
 from sim.compare import Comparison, compare
 from sim.engine.run import play, traced
+from sim.files import write_whole
 from sim.policy import parse_choice, written_choice
 from sim.render.report.page import Shown, library, report_page
 from sim.render.report.timeline import category, packed_timeline
 from sim.system import System
 from sim.trace import STALL, Trace
 from sim.workload.workload import Fault
+from tests.render.browser import opened
 from tests.render.material import BOARD, GOAL, GRAPH, WORDS, WORKLOAD
+from tests.render.reading import hovers_and_zooms, reads_the_map
 
 pytest.importorskip("bokeh")
 CHOICES = [
@@ -150,6 +154,19 @@ def test_the_setting_that_was_chosen_can_be_copied(found: Comparison, page: str)
     assert "target=" in chosen
     assert f'title="{chosen}">{chosen}</div>' in page
     assert page.count('class="setting"') == 1
+
+
+def test_a_far_budget_is_told_above_the_map(
+    found: Comparison, trace: Trace, tmp_path: Path
+) -> None:
+    """The blocks would be flat beneath it."""
+    best = found.best
+    assert best.arena is not None
+    goal = replace(found.goal, sram_bytes=10 * best.arena.required)
+    write_whole(tmp_path / "report.html", report_page(shown(replace(found, goal=goal), trace)))
+    with opened(tmp_path / "report.html") as page:
+        reads_the_map(page, best.arena.activations, f"budget {goal.sram_bytes:,} B")
+        hovers_and_zooms(page)
 
 
 def test_where_no_frame_came_to_its_end(found: Comparison, trace: Trace) -> None:
