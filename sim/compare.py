@@ -137,7 +137,7 @@ def over_seeds(found: Comparison, play: Play, *, frames: int, seed: int, seeds: 
     """The comparison with the spread of each outcome that could be played, over many seeds."""
     alive = {i: o.program for i, o in enumerate(found.outcomes) if o.program is not None}
     systems = [System(p, found.workload, found.residents) for p in alive.values()]
-    told = spreads(systems, found.board, play, frames=frames, seed=seed, seeds=seeds)
+    told = spreads(systems, found.board, found.usage, play, frames=frames, seed=seed, seeds=seeds)
     return replace(found, spreads=dict(zip(alive, told, strict=True)))
 
 

@@ -27,24 +27,35 @@ def write_together(contents: Mapping[Path, Content], obsolete: Iterable[Path] = 
     written.
     """
     staged: dict[Path, Path] = {}
+    folders: list[Path] = []
     target = Path()
     try:
         for target, data in contents.items():
+            folders += _made(target.parent)
             staged[target] = _staged(target, data)
         for target in obsolete:
             target.unlink(missing_ok=True)
         for target, temporary in staged.items():
             temporary.replace(target)
+        folders.clear()
     except OSError as error:
         raise SpillwayError(f"{target}: can't be written: {error.strerror or error}") from None
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
+        for folder in reversed(folders):
+            folder.rmdir()
+
+
+def _made(folder: Path) -> list[Path]:
+    """Makes a folder where there is none, and those above it; which they were, outermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()][::-1]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
 
 
 def _staged(target: Path, data: Content) -> Path:
     """A new file beside the target; removed again if it can't be written whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
         raise IsADirectoryError(None, "is a directory")
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

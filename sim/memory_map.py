@@ -202,8 +202,8 @@ def explained(program: Program, found: MemoryMap) -> tuple[str, ...]:
     where = f"{peak.top_bytes:,} B at {peak.where}"
     between = f", {gap:,} B of them in gaps between blocks" if gap else ""
     overlap = found.overlap_bytes(peak.number)
-    upon = f", where blocks overlap by {overlap:,} B" if overlap else ""
-    lines = [f"{where}{upon}{between}"]
+    upon = f"; blocks overlap by {overlap:,} B" if overlap else ""
+    lines = [f"{where}{between}{upon}"]
     for block in found.alive(peak.number):
         lines.append(
             f"{block.name}: {block.nbytes:,} B, {roles.at(block.tensor, peak.number).text}"

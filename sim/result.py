@@ -151,7 +151,9 @@ def _shortfall(comparison: Comparison) -> dict[str, Any] | None:
         "runtime_bytes": found.fixed_bytes,
         "op": {"step": found.step, "kind": found.kind},
         "alive": [{"tensor": name, "bytes": nbytes} for name, nbytes in found.alive],
+        "others": {"count": found.others[0], "bytes": found.others[1]},
         "overlap_bytes": found.overlap_bytes,
+        "idle_bytes": found.idle_bytes,
     }
 
 
@@ -262,5 +264,5 @@ def _spread(spread: Spread) -> dict[str, Any]:
         "latency_p99_us": figure(spread.p99_ps, 10**6),
         "lost_share": figure(spread.lost),
         "missed_share": figure(spread.missed),
-        "energy_uj": figure(spread.energy_pj, 10**6),
+        "frame_uj": figure(spread.frame_pj, 10**6),
     }

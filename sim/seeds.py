@@ -12,6 +12,7 @@ from sim.progress import report as report_progress
 from sim.report import Report
 from sim.statistics import mean_and_error
 from sim.system import System
+from sim.usage import Usage
 
 
 class Play(Protocol):
@@ -32,7 +33,9 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Figures of one system over many seeds; times in picoseconds, energy per frame in picojoule.
+    """Figures of one system over many seeds; times in picoseconds, energy from frame to frame in
+
+    picojoule.
 
     `lost` and `missed` are shares of the frames.
     """
@@ -42,11 +45,18 @@ class Spread:
     p99_ps: Figure
     lost: Figure
     missed: Figure
-    energy_pj: Figure
+    frame_pj: Figure
 
 
 def spreads(
-    systems: Sequence[System], board: Board, play: Play, *, frames: int, seed: int, seeds: int
+    systems: Sequence[System],
+    board: Board,
+    usage: Usage,
+    play: Play,
+    *,
+    frames: int,
+    seed: int,
+    seeds: int,
 ) -> tuple[Spread, ...]:
     """Plays each system under `seeds` seeds from `seed` on, in a process for each core.
 
@@ -61,18 +71,20 @@ def spreads(
         found = []
         for number, futures in enumerate(running, 1):
             report_progress(f"seeds: {number} of {len(systems)}")
-            found.append(_spread([future.result() for future in futures]))
+            reports = [future.result() for future in futures]
+            energies = [usage.frame_pj(report, board) for report in reports]
+            found.append(_spread(reports, energies))
     return tuple(found)
 
 
-def _spread(reports: Sequence[Report]) -> Spread:
+def _spread(reports: Sequence[Report], energies_pj: Sequence[int]) -> Spread:
     return Spread(
         len(reports),
         _figure([r.latency.mean_ps for r in reports]),
         _figure([r.latency.p99_ps for r in reports]),
         _figure([r.fate.lost_frames / max(1, r.fate.offered) for r in reports]),
         _figure([r.fate.missed / max(1, r.fate.offered) for r in reports]),
-        _figure([r.energy_pj for r in reports]),
+        _figure(energies_pj),
     )
 
 

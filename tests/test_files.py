@@ -35,10 +35,14 @@ def test_where_one_can_t_be_written_nothing_changes(in_the_way: str, tmp_path: P
         before["sub"] = "a file"
     for name, text in before.items():
         write_whole(tmp_path / name, text)
-    contents = {tmp_path / "a": "after", tmp_path / "b": "b", tmp_path / "sub" / "c": "c"}
+    contents = {
+        tmp_path / "a": "after", tmp_path / "new" / "er" / "d": "d", tmp_path / "b": "b",
+        tmp_path / "sub" / "c": "c",
+    }  # fmt: skip
     with pytest.raises(SpillwayError, match=f"{in_the_way}.*: can't be written"):
         write_together(contents, obsolete=[tmp_path / "old"])
     assert there(tmp_path) == before
+    assert {path.name for path in tmp_path.iterdir()} == {*before, in_the_way}
 
 
 def test_nor_where_the_writing_is_interrupted(

@@ -107,7 +107,26 @@ def test_what_is_shared_at_the_peak_is_told() -> None:
     peak = program.plan.size_bytes
     first = explained(program, memory_map(program))[0]
     assert peak < 4096
-    assert first == f"{peak:,} B at op 0, CONV_2D, where blocks overlap by {4096 - peak:,} B"
+    assert first == f"{peak:,} B at op 0, CONV_2D; blocks overlap by {4096 - peak:,} B"
+
+
+def test_gaps_and_what_is_shared_add_up() -> None:
+    """An offline plan whose output runs into its input, above a third tensor and a gap."""
+    from sim.plan.offline import with_offline_plan
+
+    net = Net()
+    x = net.input(1, 4, 4, 4)
+    y = net.relu(x)
+    graph = with_offline_plan(net.graph(net.add(x, net.relu(y))), {0: 0, 1: 96, 2: 128, 3: 0})
+    found = memory_map(place(graph))
+    for step in found.steps:
+        placed = sum(block.span.length for block in found.alive(step.number))
+        gap = step.top_bytes - step.live_bytes
+        assert placed - found.overlap_bytes(step.number) + gap == step.top_bytes
+    first = explained(place(graph), found)[0]
+    assert (
+        first == "192 B at op 1, RELU, 32 B of them in gaps between blocks; blocks overlap by 32 B"
+    )
 
 
 def test_a_gap_at_the_peak_is_told() -> None:

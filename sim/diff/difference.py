@@ -90,7 +90,7 @@ def diff(a: Document, b: Document) -> Diff:
     """What differs between two documents that `read_result` gave."""
     first, second = a["results"], b["results"]
     sides_a, sides_b = ([_side(e, first, second) for e in results] for results in (first, second))
-    matched = _matched(first, second)
+    matched, both = _matched(first, second), [*first, *second]
     pairs = {
         (i, j): Pair(sides_a[i], sides_b[j], *_pair(first[i], second[j]))
         for i, j in sorted(matched.items())
@@ -112,8 +112,8 @@ def diff(a: Document, b: Document) -> Diff:
         winners=Pair(sides_a[best_a], sides_b[best_b], *_pair(first[best_a], second[best_b])),
         reasons=reasons,
         pairs=tuple(pairs.values()),
-        only_a=tuple(side for i, side in enumerate(sides_a) if i not in matched),
-        only_b=tuple(side for j, side in enumerate(sides_b) if j not in matched.values()),
+        only_a=tuple(_side(e, both) for i, e in enumerate(first) if i not in matched),
+        only_b=tuple(_side(e, both) for j, e in enumerate(second) if j not in matched.values()),
         verified=_changes(_verified(a), _verified(b)) if "deploy" in a and "deploy" in b else (),
     )
 

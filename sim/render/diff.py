@@ -189,7 +189,8 @@ def _show_pairs(out: Console, pairs: Sequence[Pair]) -> None:
 
 
 def _show_named(out: Console, named: Iterable[tuple[str, Sequence[Side]]]) -> None:
-    lines = [f"{text}: {', '.join(s.label for s in sides)}." for text, sides in named if sides]
+    found = ((text, dict.fromkeys(side.label for side in sides)) for text, sides in named)
+    lines = [f"{text}: {', '.join(labels)}." for text, labels in found if labels]
     if lines:
         out.print("\n" + "\n".join(lines))
 

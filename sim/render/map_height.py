@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-FAR = 3
-"""A line so many times above the highest block is told in words instead of being drawn."""
+FAR, ROOM = 3, 1.2
+"""A line so many times above the highest block is told in words instead of being drawn, unless the
+lines below it bring the picture nearly as high anyway."""
 
 
 def map_height(head_bytes: int, lines: Mapping[str, int]) -> tuple[int, dict[str, int]]:
     """The height up to which to draw, and which of the lines, by name, lie far above it."""
-    far = {name: nbytes for name, nbytes in lines.items() if nbytes > FAR * max(1, head_bytes)}
-    near = (nbytes for name, nbytes in lines.items() if name not in far)
-    return max(1, head_bytes, *near), far
+    height, far = max(1, head_bytes), {}
+    for name, nbytes in sorted(lines.items(), key=lambda line: line[1]):
+        if nbytes > max(FAR * head_bytes, ROOM * height):
+            far[name] = nbytes
+        else:
+            height = max(height, nbytes)
+    return height, far
 
 
 def bounds(required_bytes: int, budget_bytes: int) -> dict[str, int]:

@@ -62,9 +62,9 @@ def _draw_map(axes: Any, found: MemoryMap, budget_bytes: int) -> None:
     _mark_peak(axes, found, left, right)
     axes.set_xlim(left, right)
     axes.set_ylim(0, (1.25 if far else 1.08) * height)
-    above = ", ".join(f"{name} {nbytes:,} B" for name, nbytes in far.items())
+    above = "far above: " + ", ".join(f"{name} {nbytes:,} B" for name, nbytes in far.items())
     axes.text(
-        0.01, 0.98, f"far above: {above}" * bool(far), color=BUDGET, va="top",
+        0.01, 0.98, above * bool(far), color=BUDGET, va="top",
         transform=axes.transAxes, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85},
     )  # fmt: skip
     axes.set_xlabel("step (op)")

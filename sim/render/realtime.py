@@ -140,7 +140,7 @@ def spread_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
             _time(spread.p99_ps),
             _percent(spread.lost),
             _percent(spread.missed),
-            f"{spread.energy_pj.mean / 10**9:.3g}",
+            f"{spread.frame_pj.mean / 10**9:.3g}",
         )
 
 

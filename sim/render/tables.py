@@ -16,6 +16,7 @@ from sim.device.board import Board
 from sim.device.cost import group
 from sim.inspect import Inspection, advice
 from sim.policy import Policy
+from sim.shortfall import Shortfall
 from sim.units import format_time
 
 WINNER, PARETO = "*", "o"
@@ -122,13 +123,25 @@ def _remarks(comparison: Comparison) -> Iterable[str]:
             f"Nothing fits: {grouped(missing.over_bytes)} B are missing; the smallest budget that "
             f"something was found for is {grouped(missing.smallest_bytes)} B."
         )
-        alive = ", ".join(f"{brief(name)} ({grouped(nbytes)} B)" for name, nbytes in missing.alive)
-        if missing.overlap_bytes:
-            alive += f", overlapping by {grouped(missing.overlap_bytes)} B"
-        beside = f"; {grouped(missing.fixed_bytes)} B are the runtime's" * bool(missing.fixed_bytes)
-        yield f"In the way at {missing.where}: {alive}{beside}"
+        yield f"In the way at {missing.where}: {_in_the_way(missing)}"
     yield from _battery(comparison)
     yield trust(comparison)
+
+
+def _in_the_way(missing: Shortfall) -> str:
+    """What adds up to the smallest budget that was found."""
+    parts = [f"{brief(name)} ({grouped(nbytes)} B)" for name, nbytes in missing.alive]
+    count, nbytes = missing.others
+    if count:
+        parts.append(f"{count} other{'s' * (count > 1)} ({grouped(nbytes)} B)")
+    text = ", ".join(parts)
+    if missing.overlap_bytes:
+        text += f", overlapping by {grouped(missing.overlap_bytes)} B"
+    if missing.idle_bytes:
+        text += f"; {grouped(missing.idle_bytes)} B are not in use then"
+    if missing.fixed_bytes:
+        text += f"; {grouped(missing.fixed_bytes)} B are the runtime's"
+    return text
 
 
 def _too_hungry(comparison: Comparison) -> Iterable[str]:

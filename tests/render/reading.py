@@ -29,9 +29,9 @@ def reads_the_map(page: Any, peak_bytes: int, far: str = "") -> None:
     own = [layer for layer in drawn if "runtime's own" in layer["texts"][-1]]
     blocks = [layer for layer in drawn if layer not in own]
     assert max(top for layer in blocks for top in layer["tops"][1:]) == peak_bytes
-    first, *others = page.evaluate("figures.map.center.map((c) => c.text).filter((text) => text)")
-    assert first == f"peak {peak_bytes:,} B"
-    assert others == ([f"far above: {far}"] if far else [])
+    labels = page.evaluate("figures.map.center.map((c) => c.text).filter((text) => text)")
+    assert labels == [f"peak {peak_bytes:,} B"]
+    assert page.evaluate("figures.map.title?.text || ''") == (f"far above: {far}" if far else "")
     assert page.inner_text("#peak").startswith(f"The peak: {peak_bytes:,} B at op ")
     assert page.locator("#alive li").count() > 0
     assert peak_bytes > page.evaluate("figures.map.y_range.end") / 4
@@ -45,6 +45,11 @@ PLACE = """([name, x, y]) => {
 RANGE = "(name) => [figures[name].x_range.start, figures[name].x_range.end]"
 
 
+def stays_inside(page: Any, tip: Any) -> None:
+    box = tip.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= page.viewport_size["width"]
+
+
 def hovers_and_zooms(page: Any) -> None:
     """Over a block stands its name and bytes; a drag over the plot shows a part of the steps."""
     step, low, high, name = page.evaluate(
@@ -56,6 +61,7 @@ def hovers_and_zooms(page: Any) -> None:
     told = page.locator(".bk-tooltip-content").first
     told.wait_for()
     assert name in told.text_content() and f"bytes {low:,} to {high:,}" in told.text_content()
+    stays_inside(page, told)
     drag(page, "map")
 
 

@@ -77,15 +77,20 @@ def test_the_same_run_gives_the_same_page(found: Comparison, trace: Trace, page:
     assert report_page(shown(found, trace)) == page
 
 
-def test_names_are_text(found: Comparison, trace: Trace) -> None:
-    """A tensor may be called like the end of a script."""
+def named(found: Comparison, name: str) -> Comparison:
+    """With the name for each of the winner's tensors."""
     best = found.best
     assert best.program is not None
-    evil = "</script><script>alert(1)</script>"
-    tensors = tuple(replace(t, name=evil) for t in best.program.graph.tensors)
+    tensors = tuple(replace(t, name=name) for t in best.program.graph.tensors)
     program = replace(best.program, graph=replace(best.program.graph, tensors=tensors))
     outcomes = tuple(replace(o, program=program) if o is best else o for o in found.outcomes)
-    told = Shown(evil, evil, replace(found, outcomes=outcomes), trace, None, [(evil, evil)])
+    return replace(found, outcomes=outcomes)
+
+
+def test_names_are_text(found: Comparison, trace: Trace) -> None:
+    """A tensor may be called like the end of a script."""
+    evil = "</script><script>alert(1)</script>"
+    told = Shown(evil, evil, named(found, evil), trace, None, [(evil, evil)])
     page = report_page(told)
     assert "<script>alert" not in page
     assert any(block[0] == evil for block in data_of(page)["maps"]["shown"][0]["blocks"])
@@ -154,6 +159,18 @@ def test_the_setting_that_was_chosen_can_be_copied(found: Comparison, page: str)
     assert "target=" in chosen
     assert f'title="{chosen}">{chosen}</div>' in page
     assert page.count('class="setting"') == 1
+
+
+def test_long_names_and_narrow_windows(found: Comparison, trace: Trace, tmp_path: Path) -> None:
+    """Names as TensorFlow joins them push neither a tooltip nor the page to the side."""
+    long = "model/stage/convolution;model/stage/batch_normalization;" * 5
+    write_whole(tmp_path / "report.html", report_page(shown(named(found, long), trace)))
+    with opened(tmp_path / "report.html") as page:
+        hovers_and_zooms(page)
+        page.set_viewport_size({"width": 700, "height": 900})
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.locator("#policies td:nth-child(2)").first.bounding_box()["width"] > 100
 
 
 def test_a_far_budget_is_told_above_the_map(

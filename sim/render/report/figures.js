@@ -56,8 +56,12 @@ function figure(name, { dimensions = "both", x_label = null, y_label = null, ...
 const range = (start, end) => new Bokeh.Range1d({ start, end });
 const whole_numbers = () => new Bokeh.NumeralTickFormatter({ format: "0,0" });
 const whole_ticks = () => new Bokeh.AdaptiveTicker({ base: 10, mantissas: [1, 2, 5], min_interval: 1 });
+// Styled by itself: no rule of the page reaches into a tooltip.
+const TIP = "max-width: 380px; white-space: normal; overflow-wrap: anywhere";
 const hover = (renderers) =>
-  new Bokeh.HoverTool({ renderers, tooltips: "<div>@text{safe}</div>", point_policy: "follow_mouse" });
+  new Bokeh.HoverTool({
+    renderers, tooltips: `<div style="${TIP}">@text{safe}</div>`, point_policy: "follow_mouse",
+  });
 
 // As many entries in a row as there is room for: columns are as wide as their longest label.
 function columns(name, entries) {

@@ -59,6 +59,7 @@ function writeNames(made, names) {
     made.text({
       x: found.map((p) => p.arena), y: found.map((p) => p.latency), text: found.map((p) => p.name),
       text_align, x_offset, y_offset: -8, text_font: FONT, text_font_size: "12px", text_color: INK,
+      background_fill_color: "#fff", background_fill_alpha: 0.8,
     });
   }
 }

@@ -2,6 +2,7 @@
 
 const RECTANGLES_MAX = 6000; // of those in view, the largest; zooming in brings the rest
 const MAP_HEIGHT = 470;
+const EDGE = 1; // pixels around a block, less where it is thin
 
 // The largest of the blocks that are in view.
 function inView(blocks, x, y) {
@@ -39,12 +40,13 @@ function fillMap(map, { layers, shared, names }, made) {
     const rows = shown
       .filter((block) => block[1] === number)
       .map((b) => [b[4] - 0.5, b[5] - 0.5, b[2], b[3], blockText(map, b), b[0]]);
-    layers[number].source.data = boxes(rows);
-    layers[number].renderer.glyph.line_width = { value: shown.length > 800 ? 0.2 : 1 };
+    const edge = ([left, right, bottom, top]) =>
+      Math.min(EDGE, (right - left) / pixel_x / 6, (top - bottom) / pixel_y / 6);
+    layers[number].source.data = { ...boxes(rows), edge: [0, ...rows.map(edge)] };
     texts.push(named(rows, kind.colour, pixel_x, pixel_y));
   });
-  const upon = inView(map.shared.map(([from, to, first, stop]) => ["", 0, from, to, first, stop]), x, y);
-  shared.source.data = boxes(upon.map((b) => [b[4] - 0.5, b[5] - 0.5, b[2], b[3], ""]));
+  const upon = inView(shared.blocks, x, y).map((b) => [b[4] - 0.5, b[5] - 0.5, b[2], b[3], b[0]]);
+  shared.source.data = boxes(upon);
   names.data = merged(texts);
 }
 
@@ -63,6 +65,15 @@ function markPeak(made, map) {
   );
 }
 
+// What lies upon each other is told together; looked up once, since views change often.
+function withTexts(map) {
+  return map.shared.map(([from, to, first, stop]) => {
+    const upon = map.blocks.filter((b) => b[2] < to && b[3] > from && b[4] < stop && b[5] > first);
+    const text = upon.map((block) => blockText(map, block)).join("<hr>");
+    return [`<b>shared</b>, bytes ${count(from)} to ${count(to)}<hr>${text}`, 0, from, to, first, stop];
+  });
+}
+
 // Where blocks lie upon each other: hatched, as much of it as of the blocks.
 function sharedLayer(made) {
   return layer(made, null, {
@@ -75,13 +86,10 @@ function sharedLayer(made) {
 function tellFar(made, map) {
   const far = Object.entries(map.far).map(([name, value]) => `${name} ${bytes(value)}`);
   if (!far.length) return;
-  made.add_layout(
-    new Bokeh.Label({
-      x: map.first_step - 0.5, y: made.y_range.end, x_offset: 8, y_offset: -8, text: `far above: ${far.join(", ")}`,
-      text_baseline: "top", text_font: FONT, text_font_size: "13px", text_color: data.colours.budget,
-      background_fill_color: "#fff", background_fill_alpha: 0.8,
-    }),
-  );
+  made.title = new Bokeh.Title({
+    text: `far above: ${far.join(", ")}`, text_font: FONT, text_font_size: "13px",
+    text_font_style: "normal", text_color: data.colours.budget,
+  });
 }
 
 // Lines and the band above the head: what the blocks are measured against.
@@ -102,7 +110,8 @@ function drawBounds(made, map) {
     x: [first, last], y: [data.maps.budget, data.maps.budget],
     line_color: colours.budget, line_width: 2, line_dash: [7, 4],
   });
-  return { own, entries: [["the runtime's own", own.renderer], ["in use", used], ["budget", budget]] };
+  const lines = [["the runtime's own", own.renderer], ["in use", used]];
+  return { own, entries: "budget" in map.far ? lines : [...lines, ["budget", budget]] };
 }
 
 async function drawMap(index) {
@@ -116,13 +125,15 @@ async function drawMap(index) {
   });
   made.xaxis.ticker = whole_ticks();
   made.yaxis.formatter = whole_numbers();
-  const layers = data.maps.kinds.map((kind) => layer(made, kind.colour));
-  const shared = sharedLayer(made);
+  const edge = { line_width: { field: "edge" } };
+  const layers = data.maps.kinds.map((kind) => layer(made, kind.colour, edge));
+  for (const each of layers) each.source.data = { ...each.source.data, edge: [0] };
+  const shared = { ...sharedLayer(made), blocks: withTexts(map) };
   const drawn = { layers, shared, names: nameLayer(made) };
   const { own, entries } = drawBounds(made, map);
   markPeak(made, map);
   tellFar(made, map);
-  made.add_tools(hover([...layers.map((l) => l.renderer), own.renderer]));
+  made.add_tools(hover([...layers, own, shared].map((l) => l.renderer)));
   const used = new Set(map.blocks.map((block) => block[1]));
   const kinds = data.maps.kinds.flatMap((kind, n) => (used.has(n) ? [[kind.name, layers[n].renderer]] : []));
   const upon = map.shared.length ? [["shared", shared.renderer]] : [];
