@@ -57,7 +57,7 @@ const range = (start, end) => new Bokeh.Range1d({ start, end });
 const whole_numbers = () => new Bokeh.NumeralTickFormatter({ format: "0,0" });
 const whole_ticks = () => new Bokeh.AdaptiveTicker({ base: 10, mantissas: [1, 2, 5], min_interval: 1 });
 // Styled by itself: no rule of the page reaches into a tooltip.
-const TIP = "max-width: 380px; white-space: normal; overflow-wrap: anywhere";
+const TIP = "max-width: min(380px, 45vw); white-space: normal; overflow-wrap: anywhere";
 const hover = (renderers) =>
   new Bokeh.HoverTool({
     renderers, tooltips: `<div style="${TIP}">@text{safe}</div>`, point_policy: "follow_mouse",
