@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sim import trace
@@ -10,7 +10,7 @@ from sim.device.board import Board
 from sim.program import Program
 from sim.report import Report
 from sim.transfers import Transfer, subjects, transfers
-from sim.units import format_time
+from sim.units import counted, format_time
 
 FASTER = 2
 """Another storage is named where it would take at most one part in so many of the time."""
@@ -26,8 +26,25 @@ class Stall:
     advice: str
 
 
-EARLIER, LONGER = ("lead", "ahead"), ("window", "drain")
-"""What policies call the parameters that start fetches earlier, and give writing more time."""
+SENTENCES = {
+    trace.FETCH_NOT_DONE: "start the fetch earlier{turn}{elsewhere}",
+    trace.WINDOW_NOT_DRAINED: "give the spill more steps{turn}{elsewhere}",
+    trace.STORAGE_BUSY: "{storage} keeps its users waiting now and then: start transfers earlier, "
+    "or keep less in it{elsewhere}",
+    trace.SHARED: "others use {storage} too: give them a lower priority or smaller pieces"
+    "{elsewhere}",
+    trace.ERASING: "{storage} erases before it writes: spill less often{elsewhere}",
+    trace.BUS: "core and DMA want the bus at once: have bytes move beside ops that mostly compute",
+    trace.FLASH_WAIT: "no code can be fetched while the flash programs or erases: spill elsewhere, "
+    "or run the code from RAM{elsewhere}",
+    trace.PREEMPTED: "interrupts and tasks of higher priority take the core: do less in them, or "
+    "less often",
+    trace.LINK_RETRY: "{storage} loses packets and sends them again{elsewhere}",
+    trace.LINK_ASLEEP: "{storage} wakes up at intervals only{elsewhere}",
+}
+"""What may help, by cause."""
+TURNED = {trace.FETCH_NOT_DONE: ("lead", "ahead"), trace.WINDOW_NOT_DRAINED: ("window", "drain")}
+"""By cause, what policies call the parameter that is to be larger."""
 
 
 def largest_stalls(
@@ -56,81 +73,17 @@ def largest_stalls(
 
 
 def _advice(cause: str, move: Transfer | None, board: Board, known: set[str]) -> str:
-    larger = next((name for name in _TURNED.get(cause, ()) if name in known), None)
-    return _ADVICE[cause](move, board, f" (a larger {larger})" if larger else "")
+    larger = next((name for name in TURNED.get(cause, ()) if name in known), None)
+    return SENTENCES[cause].format(
+        turn=f" (a larger {larger})" if larger else "",
+        storage=move.storage if move is not None else "the storage",
+        elsewhere=_elsewhere(move, board),
+    )
 
 
 def _several(met: Sequence[tuple[str, int]]) -> str:
     (first, _), *others = met
-    return f"{first} and {len(others)} other{'s' * (len(others) > 1)}" if others else first
-
-
-def _fetch(move: Transfer | None, board: Board, turn: str) -> str:
-    return f"start the fetch earlier{turn}{_elsewhere(move, board)}"
-
-
-def _window(move: Transfer | None, board: Board, turn: str) -> str:
-    return f"give the spill more steps{turn}{_elsewhere(move, board)}"
-
-
-def _busy(move: Transfer | None, board: Board, _: str) -> str:
-    return (
-        f"{_name(move)} keeps its users waiting now and then: start transfers earlier, or keep "
-        f"less in it{_elsewhere(move, board)}"
-    )
-
-
-def _shared(move: Transfer | None, board: Board, _: str) -> str:
-    return (
-        f"others use {_name(move)} too: give them a lower priority or smaller pieces"
-        f"{_elsewhere(move, board)}"
-    )
-
-
-def _erasing(move: Transfer | None, board: Board, _: str) -> str:
-    return f"{_name(move)} erases before it writes: spill less often{_elsewhere(move, board)}"
-
-
-def _retry(move: Transfer | None, board: Board, _: str) -> str:
-    return f"{_name(move)} loses packets and sends them again{_elsewhere(move, board)}"
-
-
-def _asleep(move: Transfer | None, board: Board, _: str) -> str:
-    return f"{_name(move)} wakes up at intervals only{_elsewhere(move, board)}"
-
-
-def _bus(_: Transfer | None, __: Board, ___: str) -> str:
-    return "core and DMA want the bus at once: have bytes move beside ops that mostly compute"
-
-
-def _flash(move: Transfer | None, board: Board, _: str) -> str:
-    return (
-        "no code can be fetched while the flash programs or erases: spill elsewhere, or run the "
-        f"code from RAM{_elsewhere(move, board)}"
-    )
-
-
-def _preempted(_: Transfer | None, __: Board, ___: str) -> str:
-    return "interrupts and tasks of higher priority take the core: do less in them, or less often"
-
-
-_TURNED = {trace.FETCH_NOT_DONE: EARLIER, trace.WINDOW_NOT_DRAINED: LONGER}
-_ADVICE: dict[str, Callable[[Transfer | None, Board, str], str]] = {
-    trace.FETCH_NOT_DONE: _fetch,
-    trace.WINDOW_NOT_DRAINED: _window,
-    trace.STORAGE_BUSY: _busy,
-    trace.SHARED: _shared,
-    trace.ERASING: _erasing,
-    trace.BUS: _bus,
-    trace.FLASH_WAIT: _flash,
-    trace.PREEMPTED: _preempted,
-    trace.LINK_RETRY: _retry,
-    trace.LINK_ASLEEP: _asleep,
-}
-
-
-def _name(move: Transfer | None) -> str:
-    return move.storage if move is not None else "the storage"
+    return f"{first} and {counted(len(others), 'other')}" if others else first
 
 
 def _elsewhere(move: Transfer | None, board: Board) -> str:

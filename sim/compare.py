@@ -16,6 +16,7 @@ from sim.report import Report
 from sim.seeds import Play, Spread, spreads
 from sim.shortfall import Shortfall, shortfall
 from sim.system import Resident, System
+from sim.units import counted
 from sim.usage import UNPACED, Usage
 from sim.workload.workload import IDLE, Workload
 
@@ -178,7 +179,7 @@ class _Search:
             failure = failure or error
         if best is None:
             return Outcome(choice, error=str(failure or f"{choice.name}: nothing to try"))
-        several = f"{frames} frames" if frames != 1 else "one frame"
+        several = counted(frames, "frame")
         report_progress(f"{where}: playing {best.choice.label}, {several}")
         return self._live(best, frames)
 

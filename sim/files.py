@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from sim.errors import SpillwayError
@@ -44,7 +45,8 @@ def write_together(contents: Mapping[Path, Content], obsolete: Iterable[Path] = 
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
         for folder in reversed(folders):
-            folder.rmdir()
+            with suppress(OSError):  # somebody else uses it by now
+                folder.rmdir()
 
 
 def _made(folder: Path) -> list[Path]:

@@ -113,6 +113,11 @@ def microseconds(ps: int) -> float:
     return ps / 10**6
 
 
+def counted(count: int, noun: str) -> str:
+    """Text like "1 frame" or "1,000 frames"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def format_bytes(nbytes: int) -> str:
     """Text like "512 B" or "1.5 MiB": powers of two, at most one decimal."""
     return _format(nbytes, (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1)))

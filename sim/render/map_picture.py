@@ -6,7 +6,7 @@ from typing import Any
 
 from sim.memory_map import KINDS, MemoryMap
 from sim.render.colours import BLOCKS, BUDGET, IN_USE, PEAK, RUNTIME
-from sim.render.map_height import bounds, map_height
+from sim.render.map_height import map_height
 from sim.render.plot import plot_bytes
 
 SIZE = (12.0, 6.0)
@@ -56,17 +56,16 @@ def _draw_map(axes: Any, found: MemoryMap, budget_bytes: int) -> None:
         left, own, right - left, found.peak_bytes,
         align="edge", color=RUNTIME, alpha=0.45, label="the runtime's own",
     )  # fmt: skip
-    height, far = map_height(found.peak_bytes, bounds(found.arena.required, budget_bytes))
+    height, far = map_height(found.peak_bytes, found.arena.required, budget_bytes)
     if "budget" not in far:
         axes.axhline(budget_bytes, color=BUDGET, linestyle="--", label="budget")
     _mark_peak(axes, found, left, right)
     axes.set_xlim(left, right)
-    axes.set_ylim(0, (1.25 if far else 1.08) * height)
-    above = "far above: " + ", ".join(f"{name} {nbytes:,} B" for name, nbytes in far.items())
-    axes.text(
-        0.01, 0.98, above * bool(far), color=BUDGET, va="top",
-        transform=axes.transAxes, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85},
-    )  # fmt: skip
+    axes.set_ylim(0, height)
+    if far:
+        above = ", ".join(f"{name} {nbytes:,} B" for name, nbytes in far.items())
+        text = f"far above: {above}"
+        axes.text(0.01, 0.98, text, color=BUDGET, va="top", transform=axes.transAxes)
     axes.set_xlabel("step (op)")
     axes.set_ylabel("bytes of the arena")
     axes.yaxis.set_major_formatter("{x:,.0f}")

@@ -17,7 +17,7 @@ from sim.device.cost import group
 from sim.inspect import Inspection, advice
 from sim.policy import Policy
 from sim.shortfall import Shortfall
-from sim.units import format_time
+from sim.units import counted, format_time
 
 WINNER, PARETO = "*", "o"
 VERDICT_STYLES = {"passed": "green", "failed": "red", "skipped": "yellow"}
@@ -133,7 +133,7 @@ def _in_the_way(missing: Shortfall) -> str:
     parts = [f"{brief(name)} ({grouped(nbytes)} B)" for name, nbytes in missing.alive]
     count, nbytes = missing.others
     if count:
-        parts.append(f"{count} other{'s' * (count > 1)} ({grouped(nbytes)} B)")
+        parts.append(f"{counted(count, 'other')} ({grouped(nbytes)} B)")
     text = ", ".join(parts)
     if missing.overlap_bytes:
         text += f", overlapping by {grouped(missing.overlap_bytes)} B"

@@ -12,7 +12,7 @@ from sim.compare import Comparison
 from sim.memory_map import memory_map
 from sim.render.tables import brief, console, grouped
 from sim.terminal import encodes
-from sim.units import format_time
+from sim.units import counted, format_time
 
 STALLS_SHOWN = 3
 WORTH_TELLING = 1000
@@ -28,7 +28,10 @@ def show_winner(comparison: Comparison) -> None:
     assert best.program is not None and best.report is not None
     found = memory_map(best.program)
     out.print(
-        Text(f"\nMemory of {comparison.label(best)} over its {_ops(len(found.ops))}", style="bold")
+        Text(
+            f"\nMemory of {comparison.label(best)} over its {counted(len(found.ops), 'op')}",
+            style="bold",
+        )
     )
     live = [found.of_op(index).live_bytes for index in range(len(found.ops))]
     line = sparkline(live, SPARKLINE_WIDTH)
@@ -48,10 +51,6 @@ def show_winner(comparison: Comparison) -> None:
             continue
         out.print(f"{format_time(stall.ps):>8}  {stall.cause}, {brief(stall.subject)}")
         out.print(Padding(Text(stall.advice, style="dim"), (0, 0, 0, 10), expand=False))
-
-
-def _ops(count: int) -> str:
-    return f"{count} ops" if count != 1 else "one op"
 
 
 def sparkline(values: Sequence[int], width: int) -> str:

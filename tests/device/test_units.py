@@ -19,6 +19,7 @@ from sim.units import (
     Dimension,
     UnitError,
     bytes_to_ps,
+    counted,
     cycles_to_ps,
     format_bytes,
     format_time,
@@ -130,3 +131,8 @@ def test_cycles_round_up_by_less_than_a_picosecond(cycles: int, hz: int) -> None
     ps = cycles_to_ps(cycles, hz)
     assert 0 <= ps - Fraction(cycles * 10**12, hz) < 1
     assert bytes_to_ps(cycles, hz) == ps
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 ops"), (1, "1 op"), (2000, "2,000 ops")])
+def test_things_are_counted(count: int, text: str) -> None:
+    assert counted(count, "op") == text

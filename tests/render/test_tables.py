@@ -10,7 +10,7 @@ from sim.compare import Comparison, compare, over_seeds
 from sim.engine.run import play
 from sim.graph.graph import Tensor
 from sim.policy import Goal, parse_choice
-from sim.render.map_height import FAR, map_height
+from sim.render.map_height import FAR, FAR_MARGIN, MARGIN, ROOM, map_height
 from sim.render.tables import brief, show_comparison
 from tests.graphs import unet
 from tests.render.material import BOARD
@@ -63,6 +63,14 @@ def test_a_tensor_s_name_is_shown_on_one_line(name: str, label: str) -> None:
 
 
 def test_a_line_far_above_the_blocks_is_told_instead_of_drawn() -> None:
-    assert map_height(100, {"a": 120, "b": 100 * FAR}) == (100 * FAR, {})
-    assert map_height(100, {"a": 120, "b": 100 * FAR + 1}) == (120, {"b": 100 * FAR + 1})
-    assert map_height(0, {"a": 0, "b": 10}) == (1, {"b": 10})
+    assert map_height(100, 120, 100 * FAR) == (MARGIN * 100 * FAR, {})
+    assert map_height(100, 120, 100 * FAR + 1) == (FAR_MARGIN * 120, {"budget": 100 * FAR + 1})
+    assert map_height(0, 0, 10) == (FAR_MARGIN, {"budget": 10})
+    assert map_height(1, 90, 99) == (FAR_MARGIN, {"required arena": 90, "budget": 99})
+
+
+def test_unless_the_lines_below_bring_the_picture_nearly_as_high() -> None:
+    near = 100 * FAR
+    assert map_height(100, near, int(ROOM * near)) == (MARGIN * int(ROOM * near), {})
+    above = int(ROOM * near) + 1
+    assert map_height(100, near, above) == (FAR_MARGIN * near, {"budget": above})

@@ -119,7 +119,7 @@ async function drawMap(index) {
   const made = figure("map", {
     height: MAP_HEIGHT,
     x_range: range(map.first_step - 0.5, map.first_step + map.steps.length - 0.5),
-    y_range: range(0, (Object.keys(map.far).length ? 1.25 : 1.06) * map.height),
+    y_range: range(0, map.height),
     x_label: "step (op)",
     y_label: "bytes of the arena",
   });
@@ -127,7 +127,6 @@ async function drawMap(index) {
   made.yaxis.formatter = whole_numbers();
   const edge = { line_width: { field: "edge" } };
   const layers = data.maps.kinds.map((kind) => layer(made, kind.colour, edge));
-  for (const each of layers) each.source.data = { ...each.source.data, edge: [0] };
   const shared = { ...sharedLayer(made), blocks: withTexts(map) };
   const drawn = { layers, shared, names: nameLayer(made) };
   const { own, entries } = drawBounds(made, map);

@@ -9,7 +9,7 @@ from sim.graph.roles import step_word
 from sim.memory_map import KINDS, MemoryMap, explained, memory_map
 from sim.program import Program
 from sim.render.colours import BLOCKS
-from sim.render.map_height import bounds, map_height
+from sim.render.map_height import map_height
 
 BLOCKS_MAX = 40_000
 """Maps are shown while they have so many blocks together; the winner's always is."""
@@ -47,7 +47,7 @@ def _map(label: str, program: Program, budget_bytes: int) -> dict[str, Any]:
     found = memory_map(program)
     kinds = dict.fromkeys(step.kind for step in found.steps)
     number = {kind: n for n, kind in enumerate(kinds)}
-    height, far = map_height(found.peak_bytes, bounds(found.arena.required, budget_bytes))
+    height, far = map_height(found.peak_bytes, found.arena.required, budget_bytes)
     return {
         "label": label,
         "blocks": [
