@@ -33,11 +33,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Figures of one system over many seeds; times in picoseconds, energy from frame to frame in
+    """Figures of one system over many seeds; times in picoseconds.
 
+    `lost` and `missed` are shares of the frames, `frame_pj` is the energy from frame to frame in
     picojoule.
-
-    `lost` and `missed` are shares of the frames.
     """
 
     seeds: int

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sim.cli import main
+from sim.errors import CannotFitError
 from sim.files import write_whole
 from sim.graph.tflite_writer import write
 from tests.graphs import unet
@@ -123,3 +124,14 @@ def test_where_one_file_can_t_be_written_none_is(
     assert f"sim: out/{in_the_way}: can't be written: is a directory" in capsys.readouterr().err
     assert {path.name for path in out.iterdir()} == {in_the_way, "result.json"}
     assert (out / "result.json").read_text() == "of an earlier run"
+
+
+def test_where_a_storage_is_full_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise CannotFitError("sd: no room")
+
+    monkeypatch.setattr("sim.deployment.package", full)
+    assert not ran(tmp_path).exists()
+    assert "sim: sd: no room" in capsys.readouterr().err
